@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import timedelta
 
 from django.db.models import F
@@ -11,6 +9,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.models import SignInChallenge, User
+from accounts.random_tokens import digest_of, new_token
 from core.db import transactional
 
 LIFETIME = timedelta(minutes=5)
@@ -19,9 +18,9 @@ ATTEMPTS = 5
 
 def issue(user: User) -> str:
     """Return the token of a new challenge."""
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     SignInChallenge.objects.create(
-        digest=_digest(token),
+        digest=digest_of(token),
         user=user,
         session_hash=user.get_session_auth_hash(),
         expires_at=timezone.now() + LIFETIME,
@@ -31,7 +30,7 @@ def issue(user: User) -> str:
 
 def find(token: str) -> SignInChallenge | None:
     """Return the challenge of a token with its user, or None if it is not good any more."""
-    row = SignInChallenge.objects.select_related("user").filter(pk=_digest(token)).first()
+    row = SignInChallenge.objects.select_related("user").filter(pk=digest_of(token)).first()
     return row if row is not None and _is_good(row, row.user) else None
 
 
@@ -59,7 +58,3 @@ def _is_good(row: SignInChallenge, user: User) -> bool:
         and user.is_active
         and constant_time_compare(row.session_hash, user.get_session_auth_hash())
     )
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

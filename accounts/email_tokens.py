@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import timedelta
 
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.models import EmailToken, Invitation, User
+from accounts.random_tokens import digest_of, new_token
 from core.text import fold
 
 LIFETIME = {EmailToken.Purpose.RESET: timedelta(hours=1), EmailToken.Purpose.VERIFY: timedelta(days=1)}
@@ -27,9 +26,9 @@ def issue(*, user: User, purpose: EmailToken.Purpose, email: str) -> str | None:
     recent = EmailToken.objects.filter(user=user, purpose=purpose, created_at__gt=now - timedelta(hours=1))
     if recent.count() >= AN_HOUR:
         return None
-    token = _new_token()
+    token = new_token()
     EmailToken.objects.create(
-        digest=_digest(token),
+        digest=digest_of(token),
         purpose=purpose,
         user=user,
         email=email,
@@ -42,7 +41,7 @@ def issue(*, user: User, purpose: EmailToken.Purpose, email: str) -> str | None:
 
 def find(token: str, purpose: EmailToken.Purpose) -> EmailToken | None:
     """Return the row of a token with its user, or None if it is not good any more."""
-    row = EmailToken.objects.select_related("user").filter(pk=_digest(token), purpose=purpose).first()
+    row = EmailToken.objects.select_related("user").filter(pk=digest_of(token), purpose=purpose).first()
     return row if row is not None and _is_good(row, row.user) else None
 
 
@@ -54,15 +53,15 @@ def consume(row: EmailToken, locked: User) -> bool:
 
 def issue_invitation(invitation: Invitation) -> str:
     """Return a new token of an invitation, which is good for INVITATION_LIFETIME from now. A former one ends."""
-    token = _new_token()
-    invitation.digest, invitation.expires_at = _digest(token), timezone.now() + INVITATION_LIFETIME
+    token = new_token()
+    invitation.digest, invitation.expires_at = digest_of(token), timezone.now() + INVITATION_LIFETIME
     invitation.save(update_fields=["digest", "expires_at"])
     return token
 
 
 def find_invitation(token: str) -> Invitation | None:
     """Return the invitation of a token, or None if it is not good any more."""
-    return Invitation.objects.filter(digest=_digest(token), expires_at__gt=timezone.now()).first()
+    return Invitation.objects.filter(digest=digest_of(token), expires_at__gt=timezone.now()).first()
 
 
 def consume_invitation(found: Invitation) -> bool:
@@ -83,11 +82,3 @@ def _is_good(row: EmailToken, user: User) -> bool:
         and fold(row.email) in known
         and constant_time_compare(row.session_hash, user.get_session_auth_hash())
     )
-
-
-def _new_token() -> str:
-    return secrets.token_urlsafe(32)
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The errors of sign-in by OpenID Connect, and of passwords where these are switched off."""
+"""The errors of sign-in by OpenID Connect, and of confirmation where passwords are missing or switched off."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import timedelta
 
 from django.core.signing import BadSignature, TimestampSigner
@@ -11,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import UsedChallenge, User
+from accounts.random_tokens import digest_of, new_token
 from core.errors import Invalid
 
 LIFETIME = timedelta(minutes=5)
@@ -31,7 +30,7 @@ def purpose_of_adding(user: User) -> str:
 
 def issue(purpose: str) -> str:
     """Return a new challenge, whose 256 random bits nobody can guess."""
-    return _signer(purpose).sign(secrets.token_urlsafe(32))
+    return _signer(purpose).sign(new_token())
 
 
 def consume(challenge: str, purpose: str) -> None:
@@ -43,7 +42,7 @@ def consume(challenge: str, purpose: str) -> None:
         _signer(purpose).unsign(challenge, max_age=LIFETIME)
     except BadSignature as error:
         raise BadPasskeyChallenge from error
-    digest = hashlib.sha256(challenge.encode()).hexdigest()
+    digest = digest_of(challenge)
     until = timezone.now() + LIFETIME
     _row, is_first = UsedChallenge.objects.get_or_create(digest=digest, defaults={"expires_at": until})
     if not is_first:

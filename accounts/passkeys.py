@@ -142,10 +142,10 @@ def verify(challenge: str, credential: Credential, passkey: Passkey) -> Assertio
     A sign count that did not grow is that of a copy (section 6.1.1). Passkeys that are kept in several places have
     none, which they show as 0.
     """
-    server = _server()
+    server, stored = _server(), _credential_data(passkey)
     with _refusing(credential):
         answer = AuthenticationResponse.from_dict(credential)
-        server.authenticate_complete(_state(challenge), [_credential_data(passkey)], answer)
+        server.authenticate_complete(_state(challenge), [stored], answer)
         _check_origin_of_frame(answer.response.client_data)
         _check_owner(answer.response.user_handle, passkey)
         data = answer.response.authenticator_data

@@ -18,6 +18,7 @@ from accounts.access import identities_of
 from accounts.errors import AccountInactive, BadLinkChallenge, IdentityTaken, LinkRequired
 from accounts.fields import UserChanges
 from accounts.models import Identity, LinkChallenge, QueuedMail, User
+from accounts.random_tokens import digest_of, new_token
 from accounts.services.confirmation import WrongPassword
 from accounts.services.methods import methods_of
 from accounts.services.notices import notify
@@ -211,11 +212,6 @@ def sweep_link_challenges() -> int:
     return LinkChallenge.objects.filter(expires_at__lt=timezone.now()).delete()[0]
 
 
-def digest_of(secret: str) -> str:
-    """Return the digest under which a secret with 256 random bits is stored."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
 def _check_email_is_free(proven: ProvenIdentity) -> None:
     """Raise LinkRequired if a user has the verified e-mail address, with a challenge for their password.
 
@@ -233,7 +229,7 @@ def _check_email_is_free(proven: ProvenIdentity) -> None:
 def open_challenge(*, user: User, proven: ProvenIdentity) -> str:
     """Return the secret of a new challenge, by which a user's password links an identity. Raise NotFound."""
     lock_user(user.pk)  # so that they cannot be deleted meanwhile
-    challenge = secrets.token_urlsafe(32)
+    challenge = new_token()
     LinkChallenge.objects.create(
         digest=digest_of(challenge),
         user=user,

@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts import throttle
 from accounts.errors import BadFlow, SignInRefused
 from accounts.models import OidcFlow, User
+from accounts.random_tokens import digest_of, new_token
 from accounts.services.confirmation import confirm_password
-from accounts.services.identities import ProvenIdentity, digest_of
+from accounts.services.identities import ProvenIdentity
 from accounts.services.sessions import lock_unchanged
 from core import sealing
 from core.actor import Actor
@@ -57,15 +58,15 @@ def start_flow(
     Raise NotFound, Invalid for a redirect URI of another origin, as `confirm_password`, TooMany, ProviderUnavailable.
     """
     provider = get_provider(provider_id)
-    secret = secrets.token_urlsafe(32)
+    secret = new_token()
     throttle.attempt(account=f"flow {secret}", address=actor.address)
     _check_redirect_uri(redirect_uri)
     if user is not None:
         confirm_password(actor=actor, user=user, password=password)
     client = _client()
     content = client.Flow(
-        state=secrets.token_urlsafe(32),
-        nonce=secrets.token_urlsafe(32),
+        state=new_token(),
+        nonce=new_token(),
         verifier=secrets.token_urlsafe(48),
         redirect_uri=redirect_uri,
     )
