@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from accounts import services
+from accounts import oidc_client, services
 from accounts.mail.sender import send_due
 from accounts.models import Identity, LinkChallenge, OidcFlow, TokenSession, User
 from accounts.tests.oidc import finish, me, post, sign_in, start, try_to_start
@@ -21,7 +21,7 @@ from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.passkeys import add_passkey
-from tests.support.people import PASSWORD, Person, register
+from tests.support.people import PASSWORD, Person, give_up_tenants, register
 
 EMAIL: dict[str, Any] = {"email": "alice@example.com", "email_verified": True}
 
@@ -122,6 +122,21 @@ class TestLinkWhenSignedIn:
             response = try_to_start(alice.token, **fields)
 
             assert (response.status_code, list(response.json()["errors"])) == (400, ["password"])
+        assert not OidcFlow.objects.exists()
+
+    def test_account_closed_while_the_provider_is_asked_begins_nothing(
+        self, alice: Person, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ask = oidc_client.authorization_url
+
+        def ask_and_close(*args: Any) -> str:
+            give_up_tenants(alice)
+            User.objects.filter(pk=alice.user.pk).delete()
+            return ask(*args)
+
+        monkeypatch.setattr(oidc_client, "authorization_url", ask_and_close)
+
+        assert try_to_start(alice.token, password=PASSWORD).status_code == 401
         assert not OidcFlow.objects.exists()
 
     def test_identity_of_another_user_is_refused(self, alice: Person, charlie: Person, provider: Provider) -> None:

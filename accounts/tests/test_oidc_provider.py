@@ -58,6 +58,7 @@ class TestIdToken:
             {"sub": None},
             {"sub": ""},
             {"sub": "x" * 256},
+            {"sub": "é"},
             {"at_hash": "of another token"},
         ],
         ids=str,

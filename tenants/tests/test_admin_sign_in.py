@@ -216,6 +216,24 @@ class TestLink:
         assert "The password is not correct" in response.content.decode()
         assert not may_enter(browser)
 
+    def test_operator_deactivated_meanwhile_gets_a_form_error(
+        self, olivia: User, browser: SurfaceClient, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = accounts.link_identity
+
+        def link_and_deactivate(**options: Any) -> User:
+            user = link(**options)
+            User.objects.filter(pk=user.pk).update(is_active=False)
+            return user
+
+        monkeypatch.setattr(accounts, "link_identity", link_and_deactivate)
+
+        response = browser.post(self.to_form(browser, provider), {"password": PASSWORD})
+
+        assert response.status_code == 200
+        assert "Incorrect username or password" in response.content.decode()
+        assert not may_enter(browser)
+
     def test_form_without_a_challenge_links_nothing(self, olivia: User, browser: SurfaceClient) -> None:
         response = browser.post("/admin/oidc/link", {"password": PASSWORD})
 
