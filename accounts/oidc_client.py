@@ -46,7 +46,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=Session)
 
 
-class Lie(ValueError):
+class InvalidProviderResponse(ValueError):
     """A response of a provider that is not as the specification has it."""
 
 
@@ -88,7 +88,7 @@ class _Adapter(HTTPAdapter):
 
 def authorization_url(provider: OidcProvider, flow: Flow) -> str:
     """Return where to send the browser. Raise ProviderUnavailable."""
-    endpoint = _remembered_metadata(provider).authorization_endpoint
+    endpoint = _cached_metadata(provider).authorization_endpoint
     with _session(provider, flow.redirect_uri) as session:
         url, _state = session.create_authorization_url(
             endpoint, state=flow.state, code_verifier=flow.verifier, nonce=flow.nonce
@@ -112,7 +112,7 @@ def _within_limits(provider: OidcProvider, ask: Callable[[], T]) -> T:
     answer.add_done_callback(lambda _: _slots.release())
     try:
         return answer.result(DEADLINE_SECONDS)
-    except (RequestException, HTTPError, TimeoutError, Lie) as error:
+    except (RequestException, HTTPError, TimeoutError, InvalidProviderResponse) as error:
         log.warning("provider %s does not answer as it should: %s", provider.id, _reason(error))
         raise ProviderUnavailable(provider) from error
 
@@ -123,7 +123,7 @@ _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="oidc")
 
 def _reason(error: Exception) -> str:
     """Return what went wrong. The texts of libraries may hold a part of a response, which may be secret."""
-    return str(error) if isinstance(error, Lie) else type(error).__name__
+    return str(error) if isinstance(error, InvalidProviderResponse) else type(error).__name__
 
 
 def _session(provider: OidcProvider, redirect_uri: str, auth_method: str | None = None) -> OAuth2Session:
@@ -171,7 +171,7 @@ def _exchange(provider: OidcProvider, about: _Metadata, flow: Flow, code: str) -
         except (RequestException, HTTPError):
             raise
         except (ValueError, TypeError) as error:
-            raise Lie("the response of the token endpoint is no JSON object") from error
+            raise InvalidProviderResponse("the response of the token endpoint is no JSON object") from error
     return dict(token)
 
 
@@ -179,7 +179,7 @@ def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[st
     """Return the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7). Raise JoseError."""
     text = token.get("id_token")
     if not isinstance(text, str) or not text.isascii():
-        raise Lie("there is no ID token")
+        raise InvalidProviderResponse("there is no ID token")
     registry = JWSRegistry(algorithms=_ALGORITHMS, strict_check_header=False)
     try:
         decoded = jwt.decode(text, _keys(about.jwks_uri), registry=registry)
@@ -197,7 +197,7 @@ def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[st
     return dict(claims)
 
 
-def _remembered_metadata(provider: OidcProvider) -> _Metadata:
+def _cached_metadata(provider: OidcProvider) -> _Metadata:
     """Return the metadata of a provider, without one of the slots while it is remembered. Raise ProviderUnavailable.
 
     So slow exchanges of codes keep nobody from beginning to sign in.
@@ -215,11 +215,11 @@ _metadata_lock = Lock()
 def _metadata(provider: OidcProvider) -> _Metadata:
     found = _get(provider.discovery_url)
     if found.get("issuer") != provider.issuer:
-        raise Lie("the discovery document names another issuer")
+        raise InvalidProviderResponse("the discovery document names another issuer")
     scheme = "https:" if provider.discovery_url.startswith("https:") else "http"
     endpoints = [found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
     if not all(isinstance(url, str) and url.startswith(scheme) for url in endpoints):
-        raise Lie("the discovery document names no endpoints, or one without TLS")
+        raise InvalidProviderResponse("the discovery document names no endpoints, or one without TLS")
     methods = found.get("token_endpoint_auth_methods_supported")
     authorization_endpoint, token_endpoint, jwks_uri = map(str, endpoints)
     return _Metadata(
@@ -240,7 +240,7 @@ def _keys(uri: str) -> KeySet:
     try:
         return KeySet.import_key_set({"keys": known})
     except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise Lie("its keys cannot be read") from error
+        raise InvalidProviderResponse("its keys cannot be read") from error
 
 
 # For a token signed with a key that is not known, because it is new. At most one request in that time.
@@ -255,14 +255,14 @@ def _is_signing(key: object) -> bool:
 
 
 def _get(url: str) -> dict[str, Any]:
-    """Return the JSON object at a URL. Raise RequestException, HTTPError and Lie."""
+    """Return the JSON object at a URL. Raise RequestException, HTTPError and InvalidProviderResponse."""
     with _limited(Session()) as session:
         response = session.get(url)
     response.raise_for_status()
     try:
         found = response.json()
     except ValueError as error:
-        raise Lie("a response is no JSON") from error
+        raise InvalidProviderResponse("a response is no JSON") from error
     if not isinstance(found, dict):
-        raise Lie("a response is no JSON object")
+        raise InvalidProviderResponse("a response is no JSON object")
     return found

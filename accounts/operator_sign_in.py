@@ -26,7 +26,7 @@ from core.admin_forms import show_error
 from core.errors import DomainError
 from core.http.request_context import RequestContext
 
-COOKIE = "maim_challenge"
+CHALLENGE_COOKIE = "maim_challenge"
 # The key of an admin's session under which stands the method that completed its sign-in.
 SECOND_FACTOR = "second_factor"
 
@@ -80,13 +80,13 @@ class PasswordStepView(LoginView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:
-            return enter(self.request, form.get_user(), self.get_success_url())
+            return log_in_operator(self.request, form.get_user(), self.get_success_url())
         except DomainError as error:
             form.add_error(None, str(error.detail))
             return self.form_invalid(form)
 
 
-def enter(request: HttpRequest, user: User, target: str) -> HttpResponse:
+def log_in_operator(request: HttpRequest, user: User, target: str) -> HttpResponse:
     """Open a session of the admin for an operator who was authenticated, and lead to `target`.
 
     Lead to the page of the second factor instead, without a session, if they have one. Raise what
@@ -105,7 +105,7 @@ def _ask_for_factor(challenge: str, target: str) -> HttpResponse:
     page = reverse("admin:second_factor")
     response = HttpResponseRedirect(f"{page}?{urlencode({'next': target})}")
     response.set_cookie(
-        COOKIE,
+        CHALLENGE_COOKIE,
         challenge,
         max_age=LIFETIME,
         path=page,
@@ -125,7 +125,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
     site: AdminSite = None  # type: ignore[assignment]  # given to `as_view`
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if COOKIE not in request.COOKIES:
+        if CHALLENGE_COOKIE not in request.COOKIES:
             return HttpResponseRedirect(reverse("admin:login"))
         return super().dispatch(request, *args, **kwargs)
 
@@ -133,7 +133,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
         try:
             user = services.use_factor_of_operator(
                 actor=anonymous(self.request),
-                challenge=self.request.COOKIES[COOKIE],
+                challenge=self.request.COOKIES[CHALLENGE_COOKIE],
                 method=form.method,
                 **form.cleaned_data,
             )
@@ -143,7 +143,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
         login(self.request, user)
         self.request.session[SECOND_FACTOR] = form.method
         response = HttpResponseRedirect(self.get_success_url())
-        response.delete_cookie(COOKIE, path=reverse("admin:second_factor"), samesite="Strict")
+        response.delete_cookie(CHALLENGE_COOKIE, path=reverse("admin:second_factor"), samesite="Strict")
         return response
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
             **self.site.each_context(self.request),
             title=_("Second factor"),
             next=self.get_redirect_url(),
-            passkey=services.passkey_options(self.request.COOKIES[COOKIE]),
+            passkey=services.passkey_options(self.request.COOKIES[CHALLENGE_COOKIE]),
             **context,
         )
 

@@ -26,7 +26,7 @@ from core.prepared_writes import one_round_trip
 from core.resource_fields import check_names
 from core.revisions import check_revision
 from core.scrubbing import scrubbed_text
-from tenants.capacity import Resource, check_room, limit_of
+from tenants.capacity import Resource, check_limit, limit_of
 from tenants.services import lock_tenant
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
@@ -49,11 +49,11 @@ def issue_key(*, actor: Actor, agent: Agent, name: str, **settings: Unpack[KeySe
     """Create a key for an agent, and return it with its secret.
 
     Raise KeyNameTaken, BadPermissions, Invalid, AgentNotFound, AgentStatusForbids for an archived agent, and if the
-    tenant is limited TenantNotFound and TenantFull.
+    tenant is limited TenantNotFound and TenantLimitReached.
     """
     check_names(settings, ISSUE_FIELDS)
     if limit_of(agent.tenant, Resource.KEYS) is not None:
-        check_room(lock_tenant(agent.tenant_id), Resource.KEYS)
+        check_limit(lock_tenant(agent.tenant_id), Resource.KEYS)
     row = lock_agent(agent.id)
     if row.status == AgentStatus.ARCHIVED:
         raise AgentStatusForbids(_("An archived agent gets no new keys"))

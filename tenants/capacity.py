@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import counts
 from core.counts import Kind
-from tenants.errors import TenantFull
+from tenants.errors import TenantLimitReached
 from tenants.models import Membership, Tenant
 
 
@@ -24,9 +24,13 @@ class Resource(StrEnum):
 
 
 _FULL = {
-    Resource.AGENTS: _("The tenant may have {limit} agents, and has them; archived ones count"),
-    Resource.KEYS: _("The tenant may have {limit} keys, and has them; disabled ones count"),
-    Resource.MEMBERS: _("The tenant may have {limit} members, and has them"),
+    Resource.AGENTS: _(
+        "The tenant has reached its limit of {limit} agents, archived ones included; ask an operator for more"
+    ),
+    Resource.KEYS: _(
+        "The tenant has reached its limit of {limit} keys, disabled ones included; ask an operator for more"
+    ),
+    Resource.MEMBERS: _("The tenant has reached its limit of {limit} members; ask an operator for more"),
 }
 
 
@@ -48,11 +52,11 @@ def capacity_of(tenant: Tenant) -> dict[str, Capacity]:
     return {resource.value: Capacity(limit_of(tenant, resource), _used(tenant, resource)) for resource in Resource}
 
 
-def check_room(locked: Tenant, resource: Resource) -> None:
-    """Raise TenantFull if a tenant, locked so that nobody else adds to it, may have no more of a resource."""
+def check_limit(locked: Tenant, resource: Resource) -> None:
+    """Raise TenantLimitReached if a tenant, locked so that nobody else adds to it, may have no more of a resource."""
     limit = limit_of(locked, resource)
     if limit is not None and _used(locked, resource) >= limit:
-        raise TenantFull(format_lazy(_FULL[resource], limit=limit))
+        raise TenantLimitReached(format_lazy(_FULL[resource], limit=limit))
 
 
 def _used(tenant: Tenant, resource: Resource) -> int:

@@ -41,7 +41,7 @@ class OwnsTenants(Conflict):
         self.extra = {"tenants": [{"tenant_id": row.id, "tenant_name": row.tenant_name} for row in tenants]}
 
 
-class TenantFull(Conflict):
+class TenantLimitReached(Conflict):
     code = "TENANT_005"
     message = _("The tenant may have no more of these")
 

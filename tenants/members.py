@@ -17,7 +17,7 @@ from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Conflict, Invalid
 from tenants.access import get_tenant
-from tenants.capacity import Resource, check_room
+from tenants.capacity import Resource, check_limit
 from tenants.errors import NAME_TAKEN, MemberNotFound, TenantReadOnly
 from tenants.models import Membership, OwnershipOffer, Role, Tenant, TenantStatus
 from tenants.roles import Access
@@ -48,8 +48,8 @@ def change_role(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Me
 def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> None:
     """Give a person a role in a tenant, as an operator. The owner's role hands the tenant over to them at once.
 
-    Raise TenantNotFound, NotFound for a deleted person, TenantNameTaken if a tenant of theirs has the name, TenantFull,
-    and Invalid for a lesser role of the owner.
+    Raise TenantNotFound, NotFound for a deleted person, TenantNameTaken if a tenant of theirs has the name,
+    TenantLimitReached, and Invalid for a lesser role of the owner.
     """
     row = lock_tenant(tenant.pk)
     accounts.lock_user(user_id)
@@ -150,7 +150,7 @@ def _get_member(tenant: Tenant, user_id: str) -> Membership:
 
 
 def _new_member(tenant: Tenant, user_id: str) -> Membership:
-    check_room(tenant, Resource.MEMBERS)
+    check_limit(tenant, Resource.MEMBERS)
     return Membership(tenant=tenant, user_id=user_id)
 
 
@@ -211,7 +211,7 @@ def _get_offer(tenant: Tenant) -> OwnershipOffer:
 
 
 def _no_offer() -> Conflict:
-    return Conflict(_("This tenant is not offered to anybody"))
+    return Conflict(_("There is no open offer of this tenant for you; ask its owner for one"))
 
 
 def _audit_state(membership: Membership) -> dict[str, Any]:

@@ -359,7 +359,7 @@ CHANGES = [
         after=None,
         in_tenant=False,
         anonymous=True,
-        also=("user.remove_ways",),
+        also=("user.remove_credentials",),
     ),
     Change(
         PUBLIC,

@@ -13,7 +13,7 @@ from agents.models import Agent
 from apikeys.models import ApiKey
 from core.http.surfaces import INTERNAL
 from tenants import members, services
-from tenants.errors import TenantFull
+from tenants.errors import TenantLimitReached
 from tenants.models import Role, Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
@@ -105,7 +105,7 @@ class TestMembers:
     def test_no_more_join(self, alice: Person, bob: Person) -> None:
         limit(alice.tenant, members=2)
 
-        with pytest.raises(TenantFull):
+        with pytest.raises(TenantLimitReached):
             join(register("dora"), alice.tenant)
         join(bob, alice.tenant, Role.VIEWER)  # is one already
 
@@ -147,7 +147,7 @@ class TestAtOnce:
         def succeeds(create: Callable[[], Any]) -> bool:
             try:
                 create()
-            except TenantFull:
+            except TenantLimitReached:
                 return False
             return True
 

@@ -1,4 +1,4 @@
-"""The proof that a person gives again, before a change that whoever stole a token must not make."""
+"""Re-authentication before sensitive changes, because an access token may be stolen."""
 
 from __future__ import annotations
 

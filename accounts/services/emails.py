@@ -23,8 +23,8 @@ from core.errors import Conflict, Invalid
 def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: str | None = None) -> User:
     """Change what people may change of themselves, and return them as they are stored now.
 
-    Where mail is set up, a new address waits in `pending_email` until it is confirmed. Entering one takes the password,
-    because whoever has it may set another password by a link, and so does giving up a verified one.
+    Where mail is set up, a new address waits in `pending_email` until it is confirmed. A new one, and
+    removing a verified one, take the password, because the owner of the address can set another password by a link.
 
     Raise as `update_user`, Invalid for a wrong password, TooMany, and Unavailable.
 

@@ -47,7 +47,9 @@ class TotpEnrolment:
 
 
 def begin_totp(*, actor: Actor, user: User, password: str | None = None) -> TotpEnrolment:
-    """Return a new secret for an app, which counts when `confirm_totp` has seen a code. Former unconfirmed ones do not.
+    """Return a new secret for an app, which counts when `confirm_totp` has seen a code.
+
+    It replaces an earlier unconfirmed secret.
 
     Raise Conflict if the user has an app already, and what `confirm_password` does.
     """

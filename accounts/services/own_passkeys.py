@@ -52,7 +52,7 @@ def begin_passkey(*, actor: Actor, user: User, password: str | None = None) -> P
 def add_passkey(*, actor: Actor, user: User, challenge: str, credential: Credential, name: str) -> AddedPasskey:
     """Add the passkey that a browser made. It counts as a factor from now on, and signs its owner in alone.
 
-    Raise Invalid for a bad name, BadPasskeyChallenge, which is that of a new password or a deactivation, too,
+    Raise Invalid for a bad name, BadPasskeyChallenge (also after a new password or a deactivation),
     WrongPasskey, NoPasskeysHere, Conflict, and TooMany.
     """
     _check_name(name)

@@ -54,11 +54,11 @@ def _reset(*, actor: Actor, found: EmailToken, hashed: str) -> User:
     user.save(update_fields=["verified_email"])
     store_password(actor, user, hashed)
     if not was_proved:
-        _remove_other_ways(actor, user)
+        _remove_unproven_credentials(actor, user)
     return user
 
 
-def _remove_other_ways(actor: Actor, user: User) -> None:
+def _remove_unproven_credentials(actor: Actor, user: User) -> None:
     """Remove the identities and passkeys of a user who never proved their address.
 
     Somebody else may have registered with it, and would go on to sign in by them.
@@ -68,4 +68,4 @@ def _remove_other_ways(actor: Actor, user: User) -> None:
     if any(removed.values()):
         identities.delete()
         passkeys.delete()
-        audit.record(actor=actor, action="user.remove_ways", object_id=user.id, tenant_id=None, before=removed)
+        audit.record(actor=actor, action="user.remove_credentials", object_id=user.id, tenant_id=None, before=removed)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts import services
 from accounts.mail.sender import send_due
 from accounts.models import RecoveryCode, SignInAddress, SignInChallenge, TotpFactor, User
-from accounts.operator_sign_in import COOKIE
+from accounts.operator_sign_in import CHALLENGE_COOKIE
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, enrol
 from tests.support.mail import Mailbox
@@ -60,7 +60,7 @@ class TestSignIn:
 
         _browser, response = enter_password()
 
-        cookie = response.cookies[COOKIE]
+        cookie = response.cookies[CHALLENGE_COOKIE]
         assert (cookie["path"], cookie["samesite"], cookie["max-age"]) == (STEP, "Strict", 300)
         assert cookie["httponly"]
         assert cookie["secure"]
@@ -73,7 +73,7 @@ class TestSignIn:
         response = enter_code(browser, app.code())
 
         assert (response.status_code, response["Location"]) == (302, "/admin/")
-        assert response.cookies[COOKIE].value == ""
+        assert response.cookies[CHALLENGE_COOKIE].value == ""
         assert is_signed_in(browser)
         assert not SignInChallenge.objects.exists()
 
@@ -113,7 +113,7 @@ class TestSignIn:
         with pytest.raises(services.SecondFactorRequired) as raised:
             services.sign_in(actor=OPERATOR, user=User.objects.get(username="bob"))
         browser = SurfaceClient()
-        browser.cookies[COOKIE] = raised.value.challenge
+        browser.cookies[CHALLENGE_COOKIE] = raised.value.challenge
 
         assert enter_code(browser, codes.code()).status_code == 200
         assert SignInChallenge.objects.filter(user__username="bob").exists(), "good in the API still"

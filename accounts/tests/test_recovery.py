@@ -115,7 +115,7 @@ class TestReset:
 
         assert not alice_with_email.user.passkeys.exists()
         assert not alice_with_email.user.identities.exists()
-        entry = AuditEntry.objects.get(action="user.remove_ways")
+        entry = AuditEntry.objects.get(action="user.remove_credentials")
         assert entry.before is not None
         assert [len(rows) for rows in entry.before.values()] == [1, 1]
 

@@ -19,19 +19,19 @@ from accounts.serializers import (
     TotpConfirmRequest,
     TotpEnrolmentResponse,
 )
-from accounts.views.sign_in import UncachedMixin
+from accounts.views.sign_in import NoStoreMixin
 from core.http.operations import operation
 from core.http.views import V1View
 
 
-class FactorListView(UncachedMixin, V1View):
+class FactorListView(NoStoreMixin, V1View):
     @operation("Show one's second factors", tag="auth", response=FactorsResponse)
     def get(self, request: Request) -> Response:
         assert isinstance(request.user, User)
         return Response(FactorsResponse(services.factors_of(request.user)).data)
 
 
-class TotpView(UncachedMixin, V1View):
+class TotpView(NoStoreMixin, V1View):
     @operation(
         "Begin to add an authenticator app; it counts when a code confirms it",
         tag="auth",
@@ -45,7 +45,7 @@ class TotpView(UncachedMixin, V1View):
         return Response(TotpEnrolmentResponse(enrolment).data)
 
 
-class TotpConfirmView(UncachedMixin, V1View):
+class TotpConfirmView(NoStoreMixin, V1View):
     @operation(
         "Confirm an authenticator app by a code; the first factor comes with recovery codes",
         tag="auth",
@@ -59,7 +59,7 @@ class TotpConfirmView(UncachedMixin, V1View):
         return Response({"recovery_codes": codes})
 
 
-class TotpRemoveView(UncachedMixin, V1View):
+class TotpRemoveView(NoStoreMixin, V1View):
     @operation(
         "Remove one's authenticator app, and with the last factor the recovery codes",
         tag="auth",
@@ -74,7 +74,7 @@ class TotpRemoveView(UncachedMixin, V1View):
         return Response(status=204)
 
 
-class PasskeyListView(UncachedMixin, V1View):
+class PasskeyListView(NoStoreMixin, V1View):
     @operation(
         "Begin to add a passkey: get the options for the browser",
         tag="auth",
@@ -88,7 +88,7 @@ class PasskeyListView(UncachedMixin, V1View):
         return Response(PasskeyOptionsResponse(begun).data)
 
 
-class PasskeyConfirmView(UncachedMixin, V1View):
+class PasskeyConfirmView(NoStoreMixin, V1View):
     @operation(
         "Add the passkey that the browser made; the first factor comes with recovery codes",
         tag="auth",
@@ -102,7 +102,7 @@ class PasskeyConfirmView(UncachedMixin, V1View):
         return Response(PasskeyAddedResponse(added).data)
 
 
-class PasskeyDetailView(UncachedMixin, V1View):
+class PasskeyDetailView(NoStoreMixin, V1View):
     @operation(
         "Rename one of one's passkeys",
         tag="auth",
@@ -118,7 +118,7 @@ class PasskeyDetailView(UncachedMixin, V1View):
         return Response(FactorItemResponse(renamed).data)
 
 
-class PasskeyRemoveView(UncachedMixin, V1View):
+class PasskeyRemoveView(NoStoreMixin, V1View):
     @operation(
         "Remove one of one's passkeys, and with the last factor the recovery codes",
         tag="auth",
@@ -135,7 +135,7 @@ class PasskeyRemoveView(UncachedMixin, V1View):
         return Response(status=204)
 
 
-class RecoveryCodesView(UncachedMixin, V1View):
+class RecoveryCodesView(NoStoreMixin, V1View):
     @operation(
         "Replace one's recovery codes",
         tag="auth",

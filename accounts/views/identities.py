@@ -21,7 +21,7 @@ from accounts.serializers import (
     TokenResponse,
 )
 from accounts.services import StartedFlow
-from accounts.views.sign_in import UncachedMixin, sign_in
+from accounts.views.sign_in import NoStoreMixin, sign_in
 from core.http.fields import SliceQuerySerializer
 from core.http.operations import ListOf, operation
 from core.http.views import AnonymousView, V1View
@@ -38,7 +38,7 @@ class SignInWaysView(AnonymousView):
         return Response({**SignInWaysResponse(ways).data})
 
 
-class OidcStartView(UncachedMixin, AnonymousView):
+class OidcStartView(NoStoreMixin, AnonymousView):
     @operation(
         "Begin to sign in by a provider",
         tag="auth",
@@ -51,7 +51,7 @@ class OidcStartView(UncachedMixin, AnonymousView):
         return _start_response(services.start_flow(actor=self.actor, provider_id=provider, **data))
 
 
-class OidcLinkView(UncachedMixin, AnonymousView):
+class OidcLinkView(NoStoreMixin, AnonymousView):
     @operation(
         "Link an identity to the account with its e-mail address, and sign in",
         tag="auth",
@@ -75,7 +75,7 @@ class IdentityListView(V1View):
         return self.respond_list(identities_of(self.actor), IdentityResponse, part, message=_("Identities listed"))
 
 
-class IdentityStartView(UncachedMixin, V1View):
+class IdentityStartView(NoStoreMixin, V1View):
     @operation(
         "Begin to add an identity to sign in with",
         tag="auth",
@@ -89,7 +89,7 @@ class IdentityStartView(UncachedMixin, V1View):
         return _start_response(services.start_flow(actor=self.actor, provider_id=provider, user=request.user, **data))
 
 
-class IdentityFinishView(UncachedMixin, V1View):
+class IdentityFinishView(NoStoreMixin, V1View):
     @operation(
         "Add an identity to sign in with",
         tag="auth",

@@ -29,7 +29,7 @@ from core.http.operations import ListOf, operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
-class UncachedMixin(APIView):
+class NoStoreMixin(APIView):
     """A view whose responses, errors among them, no cache keeps."""
 
     @property
@@ -48,7 +48,7 @@ def sign_in(view: V1View, user: User) -> Response:
     return token_response(services.sign_in(actor=view.actor, user=user, device=device))
 
 
-class LoginView(UncachedMixin, AnonymousView):
+class LoginView(NoStoreMixin, AnonymousView):
     parser_classes = FORM_OR_JSON
 
     @operation(
@@ -64,7 +64,7 @@ class LoginView(UncachedMixin, AnonymousView):
         return sign_in(self, user)
 
 
-class FactorView(UncachedMixin, AnonymousView):
+class FactorView(NoStoreMixin, AnonymousView):
     @operation(
         "Complete a sign-in by a second factor",
         tag="auth",
@@ -78,7 +78,7 @@ class FactorView(UncachedMixin, AnonymousView):
         return token_response(pair)
 
 
-class PasskeyOptionsView(UncachedMixin, AnonymousView):
+class PasskeyOptionsView(NoStoreMixin, AnonymousView):
     @operation(
         "Ask for the options of a sign-in by a passkey alone",
         tag="auth",
@@ -90,7 +90,7 @@ class PasskeyOptionsView(UncachedMixin, AnonymousView):
         return Response(PasskeyOptionsResponse(services.request_passkey()).data)
 
 
-class PasskeySignInView(UncachedMixin, AnonymousView):
+class PasskeySignInView(NoStoreMixin, AnonymousView):
     @operation(
         "Sign in by a passkey alone",
         tag="auth",
@@ -104,7 +104,7 @@ class PasskeySignInView(UncachedMixin, AnonymousView):
         return token_response(pair)
 
 
-class TokenRefreshView(UncachedMixin, AnonymousView):
+class TokenRefreshView(NoStoreMixin, AnonymousView):
     @operation(
         "Trade a refresh token for new tokens",
         tag="auth",

@@ -20,7 +20,7 @@ from core.db import lock_in_order, transactional, transactional_and_propagated, 
 from core.models import FeedEntry
 from core.prepared_writes import one_round_trip
 from core.resource_fields import check_names
-from tenants.capacity import Resource, check_room
+from tenants.capacity import Resource, check_limit
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
@@ -40,7 +40,7 @@ def create_agent(
 ) -> Agent:
     """Create an agent, active for `active_for` if that is given. Its config becomes version 1 even if it is empty.
 
-    Raise AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, TenantNotFound, and TenantFull.
+    Raise AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, TenantNotFound, and TenantLimitReached.
     """
     check_names(settings, AgentSettings.__annotations__)
     agent = Agent(tenant=lock_tenant(tenant.id))
@@ -60,10 +60,10 @@ def add_agent(
 ) -> None:
     """Store a new agent with version 1 of its config, and audit it with the `extra` members.
 
-    Call this inside a transactional service that has locked the tenant. Raise AgentNameTaken and TenantFull.
+    Call this inside a transactional service that has locked the tenant. Raise AgentNameTaken and TenantLimitReached.
     """
     agent = write.row
-    check_room(agent.tenant, Resource.AGENTS)
+    check_limit(agent.tenant, Resource.AGENTS)
     agent.config_version = 1
     counts.add(agent)
     after = {**AGENT_FIELDS.audit_state(agent), "config": masked(agent.config), **(extra or {})}

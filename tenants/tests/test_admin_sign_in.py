@@ -126,7 +126,7 @@ def test_sign_in_leads_to_pages_of_this_host_only(
 def test_nobody_else_enters(browser: SurfaceClient, provider: Provider) -> None:
     page = page_after(browser, sign_in(browser, provider, groups=[]))
 
-    assert "no operator" in page
+    assert "may not use the admin" in page
     assert not may_enter(browser)
 
 
@@ -172,7 +172,7 @@ def test_refusal_at_the_provider_is_told(browser: SurfaceClient, provider: Provi
 
     page = page_after(browser, browser.get(CALLBACK, {"error": "access_denied", "state": "s"}))
 
-    assert "You were not signed in there" in page
+    assert "The provider did not sign you in" in page
 
 
 def test_provider_that_is_away_is_told(browser: SurfaceClient, provider: Provider) -> None:

@@ -17,7 +17,7 @@ from accounts.serializers import (
     TokenResponse,
     UserResponse,
 )
-from accounts.views.sign_in import UncachedMixin, sign_in
+from accounts.views.sign_in import NoStoreMixin, sign_in
 from core.http.operations import operation
 from core.http.serializers import shared_serializer
 from core.http.views import AnonymousView, V1View
@@ -34,7 +34,7 @@ class RegisterView(AnonymousView):
         return Response(UserResponse(user).data)
 
 
-class OidcFinishView(UncachedMixin, AnonymousView):
+class OidcFinishView(NoStoreMixin, AnonymousView):
     @operation(
         "Finish to sign in by a provider",
         tag="auth",

@@ -27,7 +27,7 @@ from django.views.generic import View
 from accounts import services as accounts
 from accounts.errors import LinkRequired
 from accounts.models import User
-from accounts.operator_sign_in import anonymous, enter
+from accounts.operator_sign_in import anonymous, log_in_operator
 from accounts.services.identities import CHALLENGE_LIFETIME
 from accounts.services.oidc import FLOW_LIFETIME
 from accounts.validators import MAX_PASSWORD_LENGTH
@@ -83,7 +83,8 @@ class CallbackView(_RedirectView):
 
     def get(self, request: HttpRequest, provider: str) -> HttpResponse:
         if "error" in request.GET:
-            return _to_login_page(request, gettext("You were not signed in there"))
+            sentence = gettext("The provider did not sign you in; try again, or sign in another way")
+            return _to_login_page(request, sentence)
         kept = _kept(request)
         proven = accounts.finish_flow(
             actor=anonymous(request),
@@ -131,11 +132,11 @@ class LinkView(View):
 def _log_in(request: HttpRequest, user: User, kept: dict[str, str]) -> HttpResponse:
     """Let an operator in as the login page does, which asks for the second factor of whoever has one."""
     if not user.is_staff:
-        return _to_login_page(request, gettext("You are signed in, and no operator; ask one to make you one"))
+        return _to_login_page(request, gettext("This account may not use the admin; ask an operator for access"))
     target = kept.get("next", "")
     if not url_has_allowed_host_and_scheme(target, None):
         target = resolve_url("admin:index")
-    response = enter(request, user, target)
+    response = log_in_operator(request, user, target)
     response.delete_cookie(_COOKIE, path=_PATH)
     return response
 
