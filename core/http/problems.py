@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -101,6 +103,16 @@ def problem_of(error: Exception) -> Problem | None:
     if isinstance(error, DomainError):
         return _problem(error)
     return None
+
+
+@cache
+def plain_problem(kind: Callable[[], DomainError], language: str) -> Problem:
+    """Return the problem for an error of this kind without details of its own, in a language.
+
+    It is cached, because an overloaded server sends thousands of them a second.
+    """
+    with translation.override(language):
+        return _problem(kind())
 
 
 def _problem(error: DomainError) -> Problem:

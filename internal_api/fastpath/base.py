@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
-from core.errors import Unavailable
 from core.http import hosts, metrics, request_id
 from core.http.request_context import RequestContext
-from internal_api.fastpath.replies import Reply, error_reply
+from internal_api.fastpath.replies import Reply, unavailable_reply
 
 
 class Headers(Protocol):
@@ -85,7 +84,7 @@ class Handler(ABC):
 
     def timeout_reply(self) -> Reply:
         """Return the reply for when `reply_all` takes too long, or too many requests are waiting for it."""
-        return error_reply(self.context, Unavailable())
+        return unavailable_reply(self.context)
 
     def record(self, reply: Reply) -> None:
         """Count the reply that is sent. Another one, which came too late, is not counted."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from internal_api.fastpath.base import Handler
 from internal_api.fastpath.replies import Reply
@@ -18,29 +21,58 @@ MAX_WAITING = 2_000
 THREADS = 8
 
 
+class _Call(NamedTuple):
+    """A request in the queue, and its reply on the event loop."""
+
+    handler: Handler
+    reply: asyncio.Future[Reply | None]
+
+
+class _Run:
+    """A thread's run of batches. After the deadline of its batch it most likely hangs, and another may begin."""
+
+    def __init__(self) -> None:
+        self.deadline = time.monotonic() + TIMEOUT_SECONDS
+
+
 class Batches:
-    """The batches of one kind of handler, on one event loop."""
+    """The batches of one kind of handler, on one event loop.
+
+    A thread that ends a batch begins the next by itself, because the event loop of a busy worker would be slow to hand
+    it one.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, kind: type[Handler]) -> None:
         self._loop = loop
         self._kind = kind
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
-        self._waiting: deque[tuple[Handler, asyncio.Future[Reply | None]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()  # of what follows, which threads change, too
+        self._waiting: deque[_Call] = deque()
+        self._runs: set[_Run] = set()
+
+    def reply_at_once(self, handler: Handler) -> Reply | None:
+        """Return the handler's reply if it is cached, its `timeout_reply` if MAX_WAITING requests wait, else None."""
+        reply = handler.cached_reply()
+        if reply is None and len(self._waiting) >= MAX_WAITING:
+            return handler.timeout_reply()
+        return reply
 
     async def reply(self, handler: Handler) -> Reply | None:
-        """Return the handler's reply, or None to leave the request to Django.
-
-        Return its `timeout_reply` after TIMEOUT_SECONDS, and at once if MAX_WAITING requests wait already.
-        """
-        if len(self._waiting) >= MAX_WAITING:
-            return handler.timeout_reply()
-        future: asyncio.Future[Reply | None] = self._loop.create_future()
-        self._waiting.append((handler, future))
-        self._start_next()
+        """Return the handler's reply, its `timeout_reply` after TIMEOUT_SECONDS, or None to leave it to Django."""
+        at_once = self.reply_at_once(handler)
+        if at_once is not None:
+            return at_once
+        call = _Call(handler, self._loop.create_future())
+        with self._lock:
+            self._waiting.append(call)
+            run = _Run() if self._may_begin() else None
+            if run is not None:
+                self._runs.add(run)
+        if run is not None:
+            self._threads.submit(self._work, run)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await future
+                return await call.reply
         except TimeoutError:
             return handler.timeout_reply()
 
@@ -48,29 +80,47 @@ class Batches:
         """Wait for the batches that are running."""
         self._threads.shutdown()
 
-    def _start_next(self) -> None:
-        if not self._waiting or len(self._running) == self._kind.max_concurrent_batches:
-            return
-        batch: list[tuple[Handler, asyncio.Future[Reply | None]]] = []
-        while self._waiting and len(batch) < MAX_BATCH_SIZE:
-            handler, future = self._waiting.popleft()
-            if not future.done():  # else it has timed out, or its client has gone
-                batch.append((handler, future))
-        if batch:
-            task = self._loop.create_task(self._run(batch))
-            self._running.add(task)
-            task.add_done_callback(self._on_done)
+    def _may_begin(self) -> bool:
+        """Return whether fewer batches are running than may, without those that hang, and a thread is free."""
+        now = time.monotonic()
+        running = sum(run.deadline > now for run in self._runs)
+        return running < self._kind.max_concurrent_batches and len(self._runs) < THREADS
 
-    async def _run(self, batch: Sequence[tuple[Handler, asyncio.Future[Reply | None]]]) -> None:
-        """Set the results of a batch. Return early if it takes so long that all its requests have timed out."""
-        handlers = [handler for handler, _future in batch]
-        replies = self._loop.run_in_executor(self._threads, self._kind.reply_all, handlers)
-        done, _pending = await asyncio.wait([replies], timeout=TIMEOUT_SECONDS)
-        for finished in done:
-            for (_handler, future), reply in zip(batch, finished.result(), strict=True):
-                if not future.done():
-                    future.set_result(reply)
+    def _work(self, run: _Run) -> None:
+        """Answer batches in a thread until no request waits, or others have begun in place of a run that hung."""
+        while batch := self._next_batch(run):
+            try:
+                replies = self._kind.reply_all([call.handler for call in batch])
+            except BaseException as error:  # noqa: BLE001  # raised again by each call
+                self._loop.call_soon_threadsafe(_fail, batch, error)
+            else:
+                self._loop.call_soon_threadsafe(_settle, batch, replies)
 
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._start_next()
+    def _next_batch(self, run: _Run) -> list[_Call]:
+        """Return the calls that wait, as far as they go together. Return none to end the run."""
+        batch: list[_Call] = []
+        with self._lock:
+            self._runs.discard(run)
+            if self._may_begin():
+                while self._waiting and len(batch) < MAX_BATCH_SIZE:
+                    call = self._waiting.popleft()
+                    if not call.reply.done():  # else it has timed out, or its client has gone
+                        batch.append(call)
+            if batch:
+                run.deadline = time.monotonic() + TIMEOUT_SECONDS
+                self._runs.add(run)
+        return batch
+
+
+def _settle(batch: Sequence[_Call], replies: Sequence[Reply | None]) -> None:
+    """Set the replies of a batch on the event loop."""
+    for call, reply in zip(batch, replies, strict=True):
+        if not call.reply.done():
+            call.reply.set_result(reply)
+
+
+def _fail(batch: Sequence[_Call], error: BaseException) -> None:
+    """Let all calls of a batch raise an error, which is a bug."""
+    for call in batch:
+        if not call.reply.done():
+            call.reply.set_exception(error)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import orjson
 from django.utils import translation
 
-from core.errors import DomainError
+from core.errors import DomainError, Unavailable
 from core.http import request_id
-from core.http.problems import Fault, problem_of
+from core.http.problems import Fault, plain_problem, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, problem_envelope, timestamp
 
@@ -66,6 +66,12 @@ def error_reply(context: RequestContext, error: DomainError, verdict: str | None
         problem = problem_of(error)
         assert problem is not None
         return json_reply(context, problem.status, problem_envelope(context, problem), problem.headers, verdict)
+
+
+def unavailable_reply(context: RequestContext) -> Reply:
+    """Return the response to a request for which the database or Redis is too slow."""
+    problem = plain_problem(Unavailable, ENVELOPE_LANGUAGE)
+    return json_reply(context, problem.status, problem_envelope(context, problem), problem.headers)
 
 
 def fault_reply(context: RequestContext) -> Reply:

@@ -16,13 +16,13 @@ from django.conf import settings
 
 from core.http.surfaces import Surface
 from maim.server import worker
+from maim.server.acceptor import BACKLOG
 from maim.server.connections import accepted_connections
 from maim.server.http1 import HttpServer
 from maim.server.worker import STOP_SIGNALS
 
 log = logging.getLogger("maim.server")
 
-BACKLOG = 1024
 # A worker that ends sooner after its start is not replaced before.
 MIN_SECONDS = 1.0
 

@@ -14,13 +14,16 @@ import logging
 import re
 import time
 from collections import deque
+from http import HTTPStatus
 from socket import socket
 from typing import Any, Protocol, cast
 
 import httptools
 
 from internal_api.fastpath import Reply, Request
+from maim.server.acceptor import Acceptor
 from maim.server.exchange import Exchange, Headers, refusal
+from maim.server.refusal_pace import RefusalPace
 
 log = logging.getLogger("maim.server")
 
@@ -59,16 +62,17 @@ class HttpServer:
         self.application, self.port, self.max_body_bytes = application, str(port), max_body_bytes
         self.is_stopping = False
         self.connections: set[Connection] = set()
+        self.refusal_pace = RefusalPace()
         self._timeout, self._max_connections = timeout, max_connections
 
     async def serve(self, listener: socket, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, and then until all requests under way are answered."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Connection(self), sock=listener)
+        acceptor = Acceptor(listener, lambda: Connection(self))
         watch = loop.create_task(self._watch())
         await stopping.wait()
         self.is_stopping = True
-        server.close()
+        acceptor.close()
         for connection in [*self.connections]:
             connection.close_if_idle()
         while self.connections:
@@ -108,6 +112,7 @@ class Connection(asyncio.Protocol):
         self._refusal = b""  # the last response, to what is not HTTP
         self._idle_since = time.monotonic()
         self._can_write, self._is_read, self._has_eof, self._is_ended = True, True, False, False
+        self._is_paused = False
 
     @property
     def is_stopping(self) -> bool:
@@ -116,6 +121,14 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
+
+    def pause(self) -> None:
+        """Read and answer nothing until `resume` is called."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._advance()
 
     def close_if_idle(self) -> None:
         if self._serving is None and not self._waiting:
@@ -216,9 +229,14 @@ class Connection(asyncio.Protocol):
 
     # ---- answering
 
+    @property
+    def _may_answer(self) -> bool:
+        """True if no task is answering, and the client takes responses."""
+        return self._serving is None and self._can_write and not (self._is_ended or self._is_paused)
+
     def _advance(self) -> None:
         """Answer the requests that wait, up to the first that needs a task."""
-        while self._waiting and self._serving is None and self._can_write and not self._is_ended:
+        while self._waiting and self._may_answer:
             exchange = self._waiting.popleft()
             reply = self._server.application.reply_at_once(exchange) if exchange.has_whole_body else None
             if reply is None:
@@ -227,10 +245,12 @@ class Connection(asyncio.Protocol):
             else:
                 exchange.response_bytes(reply.status, reply.headers, reply.body)
                 self._finish(exchange)
+                if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    self._server.refusal_pace.count(self)
         if self._refusal and not self._waiting and self._serving is None and not self._is_ended:
             self.write(self._refusal)
             self._end(is_read=False)
-        self._read_if(len(self._waiting) < MAX_PIPELINED)
+        self._read_if(len(self._waiting) < MAX_PIPELINED and not self._is_paused)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:

@@ -6,7 +6,7 @@ They cost little, because an overloaded server sends thousands of them a second.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.errors import DomainError, Unavailable
 from core.http import metrics, responses
-from core.http.problems import Problem, problem_of
+from core.http.problems import plain_problem
 from core.http.responses import ENVELOPE_LANGUAGE, error_body, problem_envelope
 from core.http.surfaces import PUBLIC, Surface
 from internal_api.fastpath import Reply, Request
@@ -29,10 +29,11 @@ class Busy(Unavailable):
 
 
 def refuse(surface: Surface, request: Request, error: Callable[[], DomainError]) -> Reply:
-    """Return the reply to a request that is refused with this error, and count it in the metrics."""
+    """Return the reply to a request that is refused with this kind of error, and count it in the metrics."""
     context = request.context()
     is_enveloped = responses.is_enveloped(surface, request.path)
-    problem = _problem(error, ENVELOPE_LANGUAGE if is_enveloped else _language(request.header("accept-language") or ""))
+    language = ENVELOPE_LANGUAGE if is_enveloped else _language(request.header("accept-language") or "")
+    problem = plain_problem(error, language)
     metrics.record_refusal(request.port, request.method, problem.status)
     headers = dict(problem.headers)
     origin = request.header("origin")
@@ -42,14 +43,6 @@ def refuse(surface: Surface, request: Request, error: Callable[[], DomainError])
         return _page(context.request_id, problem.status, problem.detail, headers)
     document = problem_envelope(context, problem) if is_enveloped else error_body(problem)
     return json_reply(context, problem.status, document, headers)
-
-
-@cache
-def _problem(error: Callable[[], DomainError], language: str) -> Problem:
-    with translation.override(language):
-        problem = problem_of(error())
-    assert problem is not None
-    return problem
 
 
 def _page(request_id: str, status: int, text: str, headers: dict[str, str]) -> Reply:

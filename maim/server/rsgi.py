@@ -162,13 +162,20 @@ class InternalApplication(Application):
         verification.stop()
 
     def reply_at_once(self, request: Request) -> Reply | None:
-        """Return the reply of the fast path to a whole request if that takes no I/O, else None."""
-        handler = None if self._connections.are_too_many else fastpath.match(request)
-        reply = None if handler is None else handler.cached_reply()
-        if handler is None or reply is None:
+        """Return the reply to a whole request if that takes no I/O, else None.
+
+        It is the fast path's, or a refusal: a task for each would cost an overloaded worker as much again.
+        """
+        if self._connections.are_too_many or probes.match(self._surface, request) is not None:
             return None
-        handler.record(reply)
-        if not self._connections.may_be_kept:
+        handler = fastpath.match(request)
+        if handler is not None:
+            reply = self._batches[type(handler)].reply_at_once(handler)
+            if reply is not None:
+                handler.record(reply)
+        else:
+            reply = refuse(self._surface, request, Busy) if self._threads.is_overloaded else None
+        if reply is not None and not self._connections.may_be_kept:
             reply.headers.append(("Connection", "close"))
         return reply
 
@@ -181,7 +188,7 @@ class InternalApplication(Application):
         handler = fastpath.match(request)
         if handler is None:
             return await super().reply(request, scope, protocol)
-        reply = handler.cached_reply() or await self._batches[type(handler)].reply(handler)
+        reply = await self._batches[type(handler)].reply(handler)
         if reply is None:
             return await super().reply(request, scope, protocol)
         handler.record(reply)

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ log = logging.getLogger("maim.server")
 
 # Higher than Python's default, which a busy worker reaches every few requests.
 GC_THRESHOLD = 50_000
+# A fifth of Python's default: how long a thread of the internal surface may keep the interpreter from another.
+SWITCH_SECONDS = 0.001
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _Ts = TypeVarTuple("_Ts")
 
@@ -108,6 +111,8 @@ def public() -> Application:
 def internal() -> InternalApplication:
     """Return the application of the internal surface's workers."""
     _start(INTERNAL)
+    # Of a thread that answers batches, each query would wait that long for a busy event loop.
+    sys.setswitchinterval(SWITCH_SECONDS)
     return InternalApplication()
 
 

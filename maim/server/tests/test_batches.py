@@ -14,6 +14,7 @@ from internal_api.fastpath import Batches, Handler, Reply, batches
 from internal_api.fastpath.batches import MAX_BATCH_SIZE, THREADS
 from internal_api.fastpath.keys import KeyAuthHandler
 from tests.support.fastpath import match
+from tests.support.instances import wait_until
 
 pytestmark = pytest.mark.embedded
 
@@ -89,6 +90,32 @@ def test_requests_that_come_during_a_batch_go_together(database: Database) -> No
 
     run(scenario)
     assert sorted(database.batches) == [[0], [1], list(range(2, 12))]
+
+
+def test_next_batch_begins_while_the_event_loop_is_busy(database: Database) -> None:
+    async def scenario(queue: Batches) -> None:
+        asked = [asyncio.create_task(reply_to(queue, number)) for number in range(MAX_CONCURRENT_BATCHES + 1)]
+        await until(lambda: len(database.batches) == MAX_CONCURRENT_BATCHES)
+        database.go_on.set()
+        wait_until(lambda: len(database.batches) > MAX_CONCURRENT_BATCHES, "the last one begins")  # on the loop
+        await asyncio.gather(*asked)
+
+    run(scenario)
+
+
+def test_bug_fails_the_requests_of_its_batch_and_no_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_handlers: Sequence[Handler]) -> list[Reply]:
+        raise ZeroDivisionError
+
+    async def scenario(queue: Batches) -> None:
+        with monkeypatch.context() as bug:
+            bug.setattr(KeyAuthHandler, "reply_all", fail)
+            with pytest.raises(ZeroDivisionError):
+                await reply_to(queue, 1)
+        database.go_on.set()
+        assert (await reply_to(queue, 2)).body == b"2"
+
+    run(scenario)
 
 
 def test_batch_has_a_maximum_size(database: Database) -> None:
