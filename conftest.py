@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management.commands import flush
+from django.db import connection
 from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -21,6 +22,7 @@ from core.http.surfaces import INTERNAL, PUBLIC
 from tests import run
 from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox, mail_server
+from tests.support.migrated import keep_migrated
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
@@ -117,6 +119,13 @@ def _no_permissions_after_a_flush() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", lambda *_args: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The database of the tests, whose migrated tables those of servers are copied from."""
+    with django_db_blocker.unblock():
+        keep_migrated(connection)
 
 
 @pytest.fixture(autouse=True)
