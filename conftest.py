@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management.commands import flush
+from django.db import connection
 from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -21,6 +22,7 @@ from core.http.surfaces import INTERNAL, PUBLIC
 from tests import run
 from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox, mail_server
+from tests.support.migrated import keep_migrated
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
@@ -33,8 +35,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-snapshots", action="store_true", help="rewrite the committed snapshots")
 
 
-# The modules in which each test registers Alice anew.
-_WITHOUT_SHARED_ALICE = pytest.StashKey[set[Path]]()
 _MODULE_MARK = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILINE)
 
 
@@ -60,15 +60,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (deselected if any(map(item.get_closest_marker, absent)) else chosen).append(item)
     config.hook.pytest_deselected(items=deselected)
     items[:] = chosen
-    config.stash[_WITHOUT_SHARED_ALICE] = {item.path for item in items if not _may_share_alice(item)}
+    for item in items:
+        callspec, fixtures = getattr(item, "callspec", None), getattr(item, "fixturenames", [])
+        if callspec is not None and "module_alice" in callspec.params and "module_alice" not in fixtures:
+            fixtures.insert(0, "module_alice")  # before those that open the test's own transaction
 
 
-def _may_share_alice(item: pytest.Item) -> bool:
-    """Return whether a test may see a row of Alice from before: it knows her and is rolled back, or has no database."""
-    mark, fixtures = item.get_closest_marker("django_db"), getattr(item, "fixturenames", ())
-    if "transactional_db" in fixtures or (mark is not None and mark.kwargs.get("transaction")):
-        return False
-    return "alice" in fixtures or (mark is None and "db" not in fixtures)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Say of each test that uses the database whether it may share Alice. Those of a module that may run together."""
+    mark, fixtures = metafunc.definition.get_closest_marker("django_db"), metafunc.fixturenames
+    if mark is None and "db" not in fixtures and "transactional_db" not in fixtures:
+        return
+    is_rolled_back = "transactional_db" not in fixtures and not (mark is not None and mark.kwargs.get("transaction"))
+    if "module_alice" not in fixtures:
+        fixtures.append("module_alice")  # for `parametrize`; pytest drops it again before items are made
+    # The transactions of a module cannot be ended one before the other.
+    may_share = is_rolled_back and "alice" in fixtures and "module_transaction" not in fixtures
+    metafunc.parametrize("module_alice", [may_share], indirect=True, scope="module", ids=[pytest.HIDDEN_PARAM])
 
 
 def pytest_collection_finish() -> None:
@@ -111,6 +119,13 @@ def _no_permissions_after_a_flush() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", lambda *_args: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The database of the tests, whose migrated tables those of servers are copied from."""
+    with django_db_blocker.unblock():
+        keep_migrated(connection)
 
 
 @pytest.fixture(autouse=True)
@@ -162,11 +177,11 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
 def module_alice(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Person | None]:
-    """Alice, registered once for a module whose tests all know her, because that takes longer than most tests.
+    """Alice, registered once for the tests of a module that know her, because that takes longer than most tests.
 
-    None where a test of the module must not see her: one without her, or one that needs real transactions.
+    None for tests that must not see her: those without her, and those that need real transactions.
     """
-    if request.node.path in request.config.stash[_WITHOUT_SHARED_ALICE]:
+    if not request.param:
         yield None
     else:
         with _transaction(django_db_blocker):

@@ -170,10 +170,10 @@ class TestEffect:
         put(quota={})
         assert codes(*keys) == ["VALID", "VALID"]
 
-    def test_strictest_limit_applies(self, alice: Person, internal: SurfaceClient) -> None:
-        agent = make_agent(alice.tenant, rate_limit={"limit": 5, "window_seconds": 3600}, quota=QUOTA)
+    def test_strictest_limit_applies(self, charlie: Person, internal: SurfaceClient) -> None:
+        agent = make_agent(charlie.tenant, rate_limit={"limit": 5, "window_seconds": 3600}, quota=QUOTA)
         key = make_key(agent)
-        give(alice.tenant, rate_limit={"limit": 3, "window_seconds": 60}, quota={"limit": 10**12, "period": "day"})
+        give(charlie.tenant, rate_limit={"limit": 3, "window_seconds": 60}, quota={"limit": 10**12, "period": "day"})
 
         answer = data(internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": key.secret}))
 

@@ -1,7 +1,8 @@
-"""Migrated databases for real servers: the first of each kind is migrated, the others are copies."""
+"""Migrated databases for real servers: copies of the first one of their kind, which is often that of the tests."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,16 @@ _sqlite: list[bytes] = []
 _mysql: dict[str, list[Table]] = {}  # by the server's version, because versions differ in collations
 
 Table = tuple[str, str, list[tuple[Any, ...]]]  # its name, its definition, its rows
+
+
+def keep_migrated(connection: Any) -> None:
+    """Keep what is in a database that was just migrated, given a connection of Django's, for those that are made."""
+    connection.ensure_connection()
+    if connection.vendor == "sqlite":
+        _sqlite.append(connection.connection.serialize())
+    else:
+        with closing(connection.connection.cursor()) as cursor:
+            _mysql[_version(cursor)] = list(_tables(cursor))
 
 
 def make_migrated(url: str, migrate: Callable[[], object]) -> None:
@@ -30,6 +41,8 @@ def _make_file(file: Path, migrate: Callable[[], object]) -> None:
         migrate()
     elif _sqlite:
         file.write_bytes(_sqlite[0])
+        with closing(sqlite3.connect(file)) as copy:
+            copy.execute("PRAGMA journal_mode = WAL")  # as in a file of maim's; one in memory has none
     else:
         migrate()
         _sqlite.append(file.read_bytes())  # complete, because the last connection has written the log back
@@ -50,7 +63,7 @@ def _make_database(url: str, migrate: Callable[[], object]) -> None:
         )
     ) as connection:
         cursor = connection.cursor()
-        version = _rows(cursor, "SELECT version()")[0][0]
+        version = _version(cursor)
         if _rows(cursor, "SHOW TABLES"):
             migrate()
         elif version in _mysql:
@@ -59,6 +72,10 @@ def _make_database(url: str, migrate: Callable[[], object]) -> None:
         else:
             migrate()
             _mysql[version] = list(_tables(cursor))
+
+
+def _version(cursor: Any) -> str:
+    return str(_rows(cursor, "SELECT version()")[0][0])
 
 
 def _tables(cursor: Any) -> Iterable[Table]:
