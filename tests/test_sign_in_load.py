@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -121,6 +122,27 @@ class TestHasher:
                 hasher.encode(None, "saltsalt")  # type: ignore[arg-type]  # which fails
 
         assert hasher.encode(PASSWORD, "saltsalt")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+    def test_threads_that_hash_leave_the_cores_to_others(self) -> None:
+        def started_thread() -> list[int]:
+            """Return what threads have that Argon2 starts in a thread that hashes."""
+            found: list[int] = []
+            thread = threading.Thread(target=lambda: found.append(niceness()))
+            thread.start()
+            thread.join()
+            return found
+
+        before = niceness()
+
+        assert hashers.run_hash(niceness) == min(before + hashers.NICENESS, 19)
+        assert hashers.run_hash(started_thread) == [min(before + hashers.NICENESS, 19)]
+        assert niceness() == before
+
+
+def niceness() -> int:
+    """Return the niceness of the thread that asks."""
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
 @pytest.fixture(scope="module")
