@@ -3,8 +3,8 @@
 The protocol is Authlib's and joserfc's. With requests they take 8 MiB of a process, so this module is imported when
 somebody first signs in by a provider.
 
-A provider may be away, slow or wrong. Each request to it takes one of AT_ONCE threads for DEADLINE_SECONDS at most, so
-that it holds up few of the surface's threads, and none for long.
+A provider may be away, slow or wrong. Each request to it takes one of the provider's own threads for DEADLINE_SECONDS
+at most, so that it holds up few of the surface's threads, none for long, and no other provider.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from cachetools import TTLCache, cached
 from cachetools.keys import hashkey
+from django.conf import settings
 from joserfc import jwt
 from joserfc.errors import InvalidClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
@@ -34,7 +35,10 @@ from core.setting_types import OidcProvider
 log = logging.getLogger("maim.oidc")
 
 DEADLINE_SECONDS = 5.0
-AT_ONCE = 4  # of the public surface's 32 threads, beside those that hash (accounts.hashers)
+# Of the public surface's 32 threads, beside those that hash (accounts.hashers): so many ask, each provider's share of
+# them but FEWEST_AT_ONCE at least, and so many wait for one of a provider's threads.
+AT_ONCE, FEWEST_AT_ONCE = 8, 2
+WAITING, WAIT_SECONDS = 4, 1.0
 _TIMEOUT_SECONDS = 3.0  # of a connection, and between two pieces of a response
 _MAX_BYTES = 256 * 1024
 _METADATA_SECONDS, _KEYS_SECONDS, _FRESH_KEYS_SECONDS = 3600, 300, 30
@@ -104,12 +108,21 @@ def identify(provider: OidcProvider, flow: Flow, *, code: str, issuer: str | Non
     return _within_limits(provider, lambda: _identify(provider, flow, code, issuer))
 
 
+class _Threads(NamedTuple):
+    """The threads that ask one provider, and how many of them are free."""
+
+    pool: ThreadPoolExecutor
+    free: BoundedSemaphore
+
+
 def _within_limits(provider: OidcProvider, ask: Callable[[], T]) -> T:
     """Run a function that asks a provider, in a thread of its own, so that no drop by drop outlasts the deadline."""
-    if not _slots.acquire(blocking=False):
+    threads = _threads_of(provider.id, max(FEWEST_AT_ONCE, AT_ONCE // len(settings.OIDC_PROVIDERS)))
+    if not _take(threads.free):
+        log.warning("provider %s has more sign-ins under way than it answers", provider.id)
         raise ProviderUnavailable(provider)
-    answer = _threads.submit(ask)
-    answer.add_done_callback(lambda _: _slots.release())
+    answer = threads.pool.submit(ask)
+    answer.add_done_callback(lambda _: threads.free.release())
     try:
         return answer.result(DEADLINE_SECONDS)
     except (RequestException, HTTPError, TimeoutError, InvalidProviderResponse) as error:
@@ -117,8 +130,25 @@ def _within_limits(provider: OidcProvider, ask: Callable[[], T]) -> T:
         raise ProviderUnavailable(provider) from error
 
 
-_slots = BoundedSemaphore(AT_ONCE)
-_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="oidc")
+@cached({}, lock=Lock())
+def _threads_of(provider_id: str, number: int) -> _Threads:
+    """Return the threads of a provider, which start when they are needed."""
+    return _Threads(ThreadPoolExecutor(number, thread_name_prefix=f"oidc-{provider_id}"), BoundedSemaphore(number))
+
+
+_waiting = BoundedSemaphore(WAITING)
+
+
+def _take(free: BoundedSemaphore) -> bool:
+    """Take one of a provider's threads, and return whether one became free in time."""
+    if free.acquire(blocking=False):
+        return True
+    if not _waiting.acquire(blocking=False):
+        return False
+    try:
+        return free.acquire(timeout=WAIT_SECONDS)
+    finally:
+        _waiting.release()
 
 
 def _reason(error: Exception) -> str:
@@ -198,7 +228,7 @@ def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[st
 
 
 def _cached_metadata(provider: OidcProvider) -> _Metadata:
-    """Return the metadata of a provider, without one of the slots while it is remembered. Raise ProviderUnavailable.
+    """Return the metadata of a provider, without one of its threads while it is remembered. Raise ProviderUnavailable.
 
     So slow exchanges of codes keep nobody from beginning to sign in.
     """
