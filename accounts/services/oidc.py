@@ -29,6 +29,10 @@ from core.sealing import Unsealable
 from core.setting_types import OidcProvider
 
 FLOW_LIFETIME = timedelta(minutes=10)
+# Of people who are not signed in. A flood from many addresses ends the oldest flows, and new ones still begin.
+MAX_FLOWS = 10_000
+# More than one, so that a smaller limit is reached in time, too.
+_GIVEN_UP_AT_ONCE = 10
 _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 
 
@@ -139,6 +143,16 @@ def _store(*, provider: OidcProvider, secret: str, content: dict[str, str], user
         session_hash=user.get_session_auth_hash() if user else "",
         expires_at=timezone.now() + FLOW_LIFETIME,
     )
+    if user is None:
+        _give_up_oldest()
+
+
+def _give_up_oldest() -> None:
+    """Delete the oldest flows of people who are not signed in beyond MAX_FLOWS, a few at a time."""
+    newest_first = OidcFlow.objects.filter(user=None).order_by("-expires_at", "-digest").values_list("pk", flat=True)
+    beyond = list(newest_first[MAX_FLOWS : MAX_FLOWS + _GIVEN_UP_AT_ONCE])
+    if beyond:
+        OidcFlow.objects.filter(pk__in=beyond).delete()
 
 
 @transactional
