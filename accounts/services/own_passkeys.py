@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from accounts import passkey_challenges, passkeys, recovery_codes, throttle
+from accounts.mail.texts import FactorChange
 from accounts.models import Passkey, User
 from accounts.passkeys import Credential, NewPasskey, WrongPasskey
 from accounts.services.confirmation import confirm_password, lock_confirmed
@@ -102,7 +103,8 @@ def _add(actor: Actor, user: User, challenge: str, new: NewPasskey, name: str) -
     )
     if not is_new:
         raise WrongPasskey
-    record_factor_change(actor, locked, "factor_add", after={"method": "passkey", **_audit_state(passkey)})
+    after = {"method": "passkey", **_audit_state(passkey)}
+    record_factor_change(actor, locked, "factor_add", FactorChange.PASSKEY_ADDED, after=after)
     return AddedPasskey(passkey.id, recovery_codes.issue(locked) if is_first else [])
 
 
@@ -115,7 +117,7 @@ def _remove(actor: Actor, user: User, passkey_id: str) -> None:
     check_way_to_sign_in(locked)
     if not methods_of(locked):
         locked.recovery_codes.all().delete()
-    record_factor_change(actor, locked, "factor_remove", before=before)
+    record_factor_change(actor, locked, "factor_remove", FactorChange.PASSKEY_REMOVED, before=before)
 
 
 def _get(locked: User, passkey_id: str) -> Passkey:

@@ -18,7 +18,7 @@ from accounts.tests.threads import at_once
 from core.models import AuditEntry
 from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
-from tests.support.mail import Mailbox
+from tests.support.mail import Mailbox, parts
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.passkeys import add_passkey
 from tests.support.people import PASSWORD, Person, give_up_tenants, register
@@ -98,7 +98,8 @@ class TestLinkByPassword:
         self.link(self.challenge(provider))
         send_due()
 
-        assert "A new way to sign in to your account" in mailbox.subjects
+        told = mailbox.mails[mailbox.subjects.index("A new way to sign in to your account")]
+        assert "You can sign in to your account with ACME from now on" in parts(told)[0]
 
 
 class TestLinkWhenSignedIn:
@@ -192,7 +193,8 @@ class TestLinkWhenSignedIn:
         assert response.status_code == 204
         assert me(sign_in(provider))["id"] != alice.user.id
         send_due()
-        assert "A way to sign in to your account was removed" in mailbox.subjects
+        told = mailbox.mails[mailbox.subjects.index("A way to sign in to your account was removed")]
+        assert "You cannot sign in to your account with ACME any more" in parts(told)[0]
 
     def test_last_identity_stays_where_passwords_are_off(self, alice: Person, provider: Provider) -> None:
         identity = self.link(provider, alice).json()
