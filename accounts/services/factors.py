@@ -16,6 +16,7 @@ from accounts.services.challenges import WrongCode
 from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.methods import METHODS, methods_of
 from accounts.services.notices import notify
+from accounts.services.password_login import check_way_back
 from accounts.services.users import lock_user
 from core import audit, sealing
 from core.actor import Actor
@@ -89,13 +90,17 @@ def renew_recovery_codes(*, actor: Actor, user: User, password: str | None = Non
 
 @transactional
 def remove_factors(*, actor: Actor, user: User) -> None:
-    """Remove every factor of a user who has lost them, and the recovery codes. Raise Conflict if there is none."""
+    """Remove every factor of a user who has lost them, and the recovery codes.
+
+    Raise Conflict if there is none, or if the user signs in by passkeys alone and could not come in again.
+    """
     locked = lock_user(user.pk)
     before = methods_of(locked)
     if not before:
         raise Conflict(_("This user has no second factor"))
     for method in METHODS.values():
         method.rows.filter(user=locked).delete()
+    check_way_back(locked)
     record_factor_change(actor, locked, "factors_remove", FactorChange.ALL_REMOVED, before={"methods": before})
 
 
