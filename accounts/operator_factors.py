@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
@@ -20,6 +21,7 @@ from accounts.validators import MAX_PASSWORD_LENGTH
 from core.admin_base import actor_of
 from core.admin_forms import show_error
 from core.errors import DomainError
+from core.setting_types import OidcProvider
 
 
 class ConfirmationForm(forms.Form):
@@ -147,6 +149,8 @@ class OwnFactorsView(TemplateView):
             "own": own,
             "app": next((factor for factor in own["factors"] if factor["method"] == "totp"), None),
             "passkeys": [_with_forms(factor) for factor in own["factors"] if factor["method"] == "passkey"],
+            "must_sign_in_again": services.must_sign_in_again(actor=actor_of(self.request), user=user),
+            "providers": _providers_of(user),
         }
         return super().get_context_data(**{**page, **unsent, **context})
 
@@ -159,3 +163,9 @@ def _with_forms(passkey: dict[str, Any]) -> dict[str, Any]:
     )
     remove = RemovePasskeyForm(initial={"passkey_id": passkey_id}, auto_id=f"{passkey_id}_%s")
     return {**passkey, "rename": rename, "remove": remove}
+
+
+def _providers_of(user: User) -> list[OidcProvider]:
+    """Return the providers by which a user signs in."""
+    used = set(user.identities.values_list("provider", flat=True))
+    return [provider for provider in settings.OIDC_PROVIDERS.values() if provider.id in used]
