@@ -223,7 +223,11 @@ def _check_email_is_free(proven: ProvenIdentity) -> None:
         return
     if not user.has_usable_password():
         raise Forbidden(_("An account has this e-mail address already; sign in to it, and add the provider there"))
-    raise LinkRequired(open_challenge(user=_active(user), proven=proven))
+    try:
+        challenge = open_challenge(user=_active(user), proven=proven)
+    except NotFound:  # deleted meanwhile, with which the address became free
+        return
+    raise LinkRequired(challenge)
 
 
 @transactional
