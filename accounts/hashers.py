@@ -21,6 +21,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher, BCryptPasswordHash
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import Unavailable
+from core.waiting import waiting
 
 AT_ONCE = 2
 ADMITTED = 20  # of the public surface's 32 threads, of which eight may wait for workers (core.epoch)
@@ -36,7 +37,8 @@ def run_hash(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     if not _admitted.acquire(blocking=False):
         raise Unavailable(_("Too many people are signing in at this moment, try again shortly"))
     try:
-        return _threads.submit(function, *args, **kwargs).result()
+        with waiting():
+            return _threads.submit(function, *args, **kwargs).result()
     finally:
         _admitted.release()
 

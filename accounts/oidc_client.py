@@ -31,6 +31,7 @@ from urllib3.exceptions import HTTPError
 
 from accounts.errors import ProviderUnavailable, SignInRefused
 from core.setting_types import OidcProvider
+from core.waiting import waiting
 
 log = logging.getLogger("maim.oidc")
 
@@ -124,7 +125,8 @@ def _within_limits(provider: OidcProvider, ask: Callable[[], T]) -> T:
     answer = threads.pool.submit(ask)
     answer.add_done_callback(lambda _: threads.free.release())
     try:
-        return answer.result(DEADLINE_SECONDS)
+        with waiting():
+            return answer.result(DEADLINE_SECONDS)
     except (RequestException, HTTPError, TimeoutError, InvalidProviderResponse) as error:
         log.warning("provider %s does not answer as it should: %s", provider.id, _reason(error))
         raise ProviderUnavailable(provider) from error
@@ -146,7 +148,8 @@ def _take(free: BoundedSemaphore) -> bool:
     if not _waiting.acquire(blocking=False):
         return False
     try:
-        return free.acquire(timeout=WAIT_SECONDS)
+        with waiting():
+            return free.acquire(timeout=WAIT_SECONDS)
     finally:
         _waiting.release()
 
