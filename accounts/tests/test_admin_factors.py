@@ -12,9 +12,9 @@ from django.contrib.sessions.models import Session
 from django.urls import reverse
 
 from accounts import services
+from accounts.admin_sign_in import CHALLENGE_COOKIE
 from accounts.mail.sender import send_due
 from accounts.models import RecoveryCode, SignInAddress, SignInChallenge, TotpFactor, User
-from accounts.operator_sign_in import CHALLENGE_COOKIE
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, enrol
 from tests.support.mail import Mailbox, parts

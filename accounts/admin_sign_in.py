@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 
 from accounts import services
+from accounts.admin_passkeys import CredentialField
 from accounts.challenges import LIFETIME
 from accounts.models import User
-from accounts.operator_passkeys import CredentialField
 from accounts.services import SecondFactorRequired
 from core.actor import Actor, ActorKind
 from core.admin_base import SIGNED_IN_AT

@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
 from accounts import services
+from accounts.admin_passkeys import NewPasskeyForm, PasskeyNameField
+from accounts.admin_sign_in import SECOND_FACTOR, CodeField
 from accounts.models import User
-from accounts.operator_passkeys import NewPasskeyForm, PasskeyNameField
-from accounts.operator_sign_in import SECOND_FACTOR, CodeField
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.admin_base import actor_of
 from core.admin_forms import show_error
