@@ -1,6 +1,5 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
-from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
 from accounts.services.confirmation import WrongPassword, must_sign_in_again
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
 from accounts.services.factors import (
@@ -36,6 +35,7 @@ from accounts.services.registration import (
     invite,
     revoke_invitation,
 )
+from accounts.services.second_step import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
 from accounts.services.sessions import (
     AuthenticatedSession,
     authenticate_token,

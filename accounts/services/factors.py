@@ -12,11 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from accounts import recovery_codes, throttle, totp
 from accounts.mail.texts import FactorChange
 from accounts.models import Passkey, QueuedMail, TotpFactor, User
-from accounts.services.challenges import WrongCode
 from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.methods import METHODS, methods_of
 from accounts.services.notices import notify
 from accounts.services.password_login import check_way_back
+from accounts.services.second_step import WrongCode
 from accounts.services.users import lock_user
 from core import audit, sealing
 from core.actor import Actor

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts import recovery_codes, totp
 from accounts.mail.texts import FactorChange
 from accounts.models import Passkey, QueuedMail, RecoveryCode, TotpFactor, User
-from accounts.passkeys import Credential, WrongPasskey
 from accounts.services.notices import notify
 from accounts.services.passkeys import use_passkey
+from accounts.webauthn import Credential, WrongPasskey
 from core import audit
 from core.actor import Actor
 from core.errors import Text

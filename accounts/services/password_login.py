@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from accounts import passkeys
+from accounts import webauthn
 from accounts.errors import PasswordLoginOff
 from accounts.models import User
 from core.errors import Conflict
@@ -20,7 +20,7 @@ def check_password_login() -> None:
 def check_way_to_sign_in(user: User) -> None:
     """Raise Conflict, with which the caller's transaction must end, if a user has no way left to sign in."""
     has_password = settings.PASSWORD_LOGIN and user.has_usable_password()
-    if not (has_password or _has_identity(user) or (passkeys.is_available() and user.passkeys.exists())):
+    if not (has_password or _has_identity(user) or (webauthn.is_available() and user.passkeys.exists())):
         raise Conflict(_("You sign in with this alone; set a password or add another way first"))
 
 
