@@ -55,8 +55,8 @@ class InvalidProviderResponse(ValueError):
     """A response of a provider that is not as the specification has it."""
 
 
-class Flow(NamedTuple):
-    """The proofs that the response of a provider is to the request of this browser."""
+class AuthorizationRequest(NamedTuple):
+    """A request that a browser takes to a provider. Its secrets prove that the response is to it."""
 
     state: str
     nonce: str
@@ -91,22 +91,22 @@ class _Adapter(HTTPAdapter):
         return response
 
 
-def authorization_url(provider: OidcProvider, flow: Flow) -> str:
+def authorization_url(provider: OidcProvider, sent: AuthorizationRequest) -> str:
     """Return where to send the browser. Raise ProviderUnavailable."""
     endpoint = _cached_metadata(provider).authorization_endpoint
-    with _session(provider, flow.redirect_uri) as session:
+    with _session(provider, sent.redirect_uri) as session:
         url, _state = session.create_authorization_url(
-            endpoint, state=flow.state, code_verifier=flow.verifier, nonce=flow.nonce
+            endpoint, state=sent.state, code_verifier=sent.verifier, nonce=sent.nonce
         )
     return str(url)
 
 
-def identify(provider: OidcProvider, flow: Flow, *, code: str, issuer: str | None) -> dict[str, Any]:
+def identify(provider: OidcProvider, sent: AuthorizationRequest, *, code: str, issuer: str | None) -> dict[str, Any]:
     """Exchange a code, and return the claims of the person who signed in, whose ID token is good.
 
     `issuer` is the parameter `iss` of the response (RFC 9207). Raise SignInRefused and ProviderUnavailable.
     """
-    return _within_limits(provider, lambda: _identify(provider, flow, code, issuer))
+    return _within_limits(provider, lambda: _identify(provider, sent, code, issuer))
 
 
 class _Threads(NamedTuple):
@@ -177,26 +177,26 @@ def _limited(session: S) -> S:
     return session
 
 
-def _identify(provider: OidcProvider, flow: Flow, code: str, issuer: str | None) -> dict[str, Any]:
+def _identify(provider: OidcProvider, sent: AuthorizationRequest, code: str, issuer: str | None) -> dict[str, Any]:
     about = _metadata(provider)
     if issuer != about.issuer and (issuer is not None or about.names_issuer):
         raise SignInRefused(provider)
-    token = _exchange(provider, about, flow, code)
+    token = _exchange(provider, about, sent, code)
     try:
-        return _claims(provider, about, flow, token)
+        return _claims(provider, about, sent, token)
     except JoseError as error:
         log.warning("an ID token of provider %s is not good: %s", provider.id, error.error)
         raise SignInRefused(provider) from error
 
 
-def _exchange(provider: OidcProvider, about: _Metadata, flow: Flow, code: str) -> dict[str, Any]:
+def _exchange(provider: OidcProvider, about: _Metadata, sent: AuthorizationRequest, code: str) -> dict[str, Any]:
     """Return the response of the token endpoint (RFC 6749, section 4.1.3; RFC 7636)."""
     posts = "client_secret_basic" not in about.auth_methods and "client_secret_post" in about.auth_methods
     method = "client_secret_post" if provider.client_secret and posts else None
-    with _session(provider, flow.redirect_uri, method) as session:
+    with _session(provider, sent.redirect_uri, method) as session:
         try:
             token = session.fetch_token(
-                about.token_endpoint, grant_type="authorization_code", code=code, code_verifier=flow.verifier
+                about.token_endpoint, grant_type="authorization_code", code=code, code_verifier=sent.verifier
             )
         except OAuthError as error:
             log.warning("provider %s refused a code: %s", provider.id, str(error.error)[:50])
@@ -208,7 +208,9 @@ def _exchange(provider: OidcProvider, about: _Metadata, flow: Flow, code: str) -
     return dict(token)
 
 
-def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[str, Any]) -> dict[str, Any]:
+def _claims(
+    provider: OidcProvider, about: _Metadata, sent: AuthorizationRequest, token: dict[str, Any]
+) -> dict[str, Any]:
     """Return the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7). Raise JoseError."""
     text = token.get("id_token")
     if not isinstance(text, str) or not text.isascii():
@@ -224,7 +226,7 @@ def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[st
         decoded.claims,
         decoded.header,
         {"iss": {"essential": True, "value": about.issuer}, "aud": {"essential": True, "value": provider.client_id}},
-        {"nonce": flow.nonce, "client_id": provider.client_id, "access_token": token.get("access_token")},
+        {"nonce": sent.nonce, "client_id": provider.client_id, "access_token": token.get("access_token")},
     )
     claims.validate(leeway=_LEEWAY_SECONDS)
     return dict(claims)

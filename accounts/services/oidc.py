@@ -68,14 +68,14 @@ def start_flow(
     if user is not None:
         confirm_password(actor=actor, user=user, password=password)
     client = _client()
-    content = client.Flow(
+    request = client.AuthorizationRequest(
         state=new_token(),
         nonce=new_token(),
         verifier=secrets.token_urlsafe(48),
         redirect_uri=redirect_uri,
     )
-    url = client.authorization_url(provider, content)
-    _store(provider=provider, secret=secret, content=content._asdict(), user=user)
+    url = client.authorization_url(provider, request)
+    _store(provider=provider, secret=secret, content=request._asdict(), user=user)
     return StartedFlow(url, secret)
 
 
@@ -99,10 +99,10 @@ def finish_flow(
     if row is None or not _is_of(row, provider, user):
         raise BadFlow
     client = _client()
-    content = client.Flow(**_content(row))
-    if not constant_time_compare(content.state, state):
+    request = client.AuthorizationRequest(**_content(row))
+    if not constant_time_compare(request.state, state):
         raise BadFlow
-    claims = client.identify(provider, content, code=code, issuer=iss)
+    claims = client.identify(provider, request, code=code, issuer=iss)
     if not 0 < len(claims["sub"]) <= _MAX_SUBJECT or not claims["sub"].isascii():
         raise SignInRefused(provider)
     return ProvenIdentity.of(provider, claims)
