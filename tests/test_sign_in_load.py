@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from accounts import hashers
 from accounts.hashers import BoundedArgon2PasswordHasher
 from core.errors import Unavailable
-from tests.support.instances import WAIT
+from tests.support.instances import WAIT, wait_until
 from tests.support.server import SETTINGS, MaimServer
 
 pytestmark = pytest.mark.single
@@ -103,11 +103,11 @@ class TestHasher:
             hashes = [pool.submit(hasher.encode, PASSWORD, "saltsalt") for _ in range(hashers.ADMITTED + 1)]
             # No hash can end yet, so the first result is a rejection, because all places are taken.
             (rejected,) = wait(hashes, return_when="FIRST_COMPLETED").done
-            running = hasher.running
+            wait_until(lambda: hasher.running == hashers.AT_ONCE, "the threads that hash have begun")
             hasher.may_finish.set()
 
         assert isinstance(rejected.exception(), Unavailable)
-        assert running == hasher.most == hashers.AT_ONCE == 2
+        assert hasher.most == hashers.AT_ONCE == 2
         encoded = [future.result() for future in hashes if future is not rejected]
         assert len(encoded) == hashers.ADMITTED
         assert hasher.verify(PASSWORD, encoded[0])
