@@ -3,8 +3,8 @@
 The protocol is Authlib's and joserfc's. With requests they take 8 MiB of a process, so this module is imported when
 somebody first signs in by a provider.
 
-A provider may be away, slow or wrong. Each request to it takes one of AT_ONCE threads for DEADLINE_SECONDS at most, so
-that it holds up few of the surface's threads, and none for long.
+A provider may be away, slow or wrong. Each request to it takes one of the provider's own threads for DEADLINE_SECONDS
+at most, so that it holds up few of the surface's threads, none for long, and no other provider.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from cachetools import TTLCache, cached
 from cachetools.keys import hashkey
+from django.conf import settings
 from joserfc import jwt
 from joserfc.errors import InvalidClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
@@ -30,11 +31,15 @@ from urllib3.exceptions import HTTPError
 
 from accounts.errors import ProviderUnavailable, SignInRefused
 from core.setting_types import OidcProvider
+from core.waiting import waiting
 
 log = logging.getLogger("maim.oidc")
 
 DEADLINE_SECONDS = 5.0
-AT_ONCE = 4  # of the public surface's 32 threads, beside those that hash (accounts.hashers)
+# Of the public surface's 32 threads, beside those that hash (accounts.hashers): so many ask, each provider's share of
+# them but FEWEST_AT_ONCE at least, and so many wait for one of a provider's threads.
+AT_ONCE, FEWEST_AT_ONCE = 8, 2
+WAITING, WAIT_SECONDS = 4, 1.0
 _TIMEOUT_SECONDS = 3.0  # of a connection, and between two pieces of a response
 _MAX_BYTES = 256 * 1024
 _METADATA_SECONDS, _KEYS_SECONDS, _FRESH_KEYS_SECONDS = 3600, 300, 30
@@ -50,8 +55,8 @@ class InvalidProviderResponse(ValueError):
     """A response of a provider that is not as the specification has it."""
 
 
-class Flow(NamedTuple):
-    """The proofs that the response of a provider is to the request of this browser."""
+class AuthorizationRequest(NamedTuple):
+    """A request that a browser takes to a provider. Its secrets prove that the response is to it."""
 
     state: str
     nonce: str
@@ -86,39 +91,67 @@ class _Adapter(HTTPAdapter):
         return response
 
 
-def authorization_url(provider: OidcProvider, flow: Flow) -> str:
+def authorization_url(provider: OidcProvider, sent: AuthorizationRequest) -> str:
     """Return where to send the browser. Raise ProviderUnavailable."""
     endpoint = _cached_metadata(provider).authorization_endpoint
-    with _session(provider, flow.redirect_uri) as session:
+    with _session(provider, sent.redirect_uri) as session:
         url, _state = session.create_authorization_url(
-            endpoint, state=flow.state, code_verifier=flow.verifier, nonce=flow.nonce
+            endpoint, state=sent.state, code_verifier=sent.verifier, nonce=sent.nonce
         )
     return str(url)
 
 
-def identify(provider: OidcProvider, flow: Flow, *, code: str, issuer: str | None) -> dict[str, Any]:
+def identify(provider: OidcProvider, sent: AuthorizationRequest, *, code: str, issuer: str | None) -> dict[str, Any]:
     """Exchange a code, and return the claims of the person who signed in, whose ID token is good.
 
     `issuer` is the parameter `iss` of the response (RFC 9207). Raise SignInRefused and ProviderUnavailable.
     """
-    return _within_limits(provider, lambda: _identify(provider, flow, code, issuer))
+    return _within_limits(provider, lambda: _identify(provider, sent, code, issuer))
+
+
+class _Threads(NamedTuple):
+    """The threads that ask one provider, and how many of them are free."""
+
+    pool: ThreadPoolExecutor
+    free: BoundedSemaphore
 
 
 def _within_limits(provider: OidcProvider, ask: Callable[[], T]) -> T:
     """Run a function that asks a provider, in a thread of its own, so that no drop by drop outlasts the deadline."""
-    if not _slots.acquire(blocking=False):
+    threads = _threads_of(provider.id, max(FEWEST_AT_ONCE, AT_ONCE // len(settings.OIDC_PROVIDERS)))
+    if not _take(threads.free):
+        log.warning("provider %s has more sign-ins under way than it answers", provider.id)
         raise ProviderUnavailable(provider)
-    answer = _threads.submit(ask)
-    answer.add_done_callback(lambda _: _slots.release())
+    answer = threads.pool.submit(ask)
+    answer.add_done_callback(lambda _: threads.free.release())
     try:
-        return answer.result(DEADLINE_SECONDS)
+        with waiting():
+            return answer.result(DEADLINE_SECONDS)
     except (RequestException, HTTPError, TimeoutError, InvalidProviderResponse) as error:
         log.warning("provider %s does not answer as it should: %s", provider.id, _reason(error))
         raise ProviderUnavailable(provider) from error
 
 
-_slots = BoundedSemaphore(AT_ONCE)
-_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="oidc")
+@cached({}, lock=Lock())
+def _threads_of(provider_id: str, number: int) -> _Threads:
+    """Return the threads of a provider, which start when they are needed."""
+    return _Threads(ThreadPoolExecutor(number, thread_name_prefix=f"oidc-{provider_id}"), BoundedSemaphore(number))
+
+
+_waiting = BoundedSemaphore(WAITING)
+
+
+def _take(free: BoundedSemaphore) -> bool:
+    """Take one of a provider's threads, and return whether one became free in time."""
+    if free.acquire(blocking=False):
+        return True
+    if not _waiting.acquire(blocking=False):
+        return False
+    try:
+        with waiting():
+            return free.acquire(timeout=WAIT_SECONDS)
+    finally:
+        _waiting.release()
 
 
 def _reason(error: Exception) -> str:
@@ -144,26 +177,26 @@ def _limited(session: S) -> S:
     return session
 
 
-def _identify(provider: OidcProvider, flow: Flow, code: str, issuer: str | None) -> dict[str, Any]:
+def _identify(provider: OidcProvider, sent: AuthorizationRequest, code: str, issuer: str | None) -> dict[str, Any]:
     about = _metadata(provider)
     if issuer != about.issuer and (issuer is not None or about.names_issuer):
         raise SignInRefused(provider)
-    token = _exchange(provider, about, flow, code)
+    token = _exchange(provider, about, sent, code)
     try:
-        return _claims(provider, about, flow, token)
+        return _claims(provider, about, sent, token)
     except JoseError as error:
         log.warning("an ID token of provider %s is not good: %s", provider.id, error.error)
         raise SignInRefused(provider) from error
 
 
-def _exchange(provider: OidcProvider, about: _Metadata, flow: Flow, code: str) -> dict[str, Any]:
+def _exchange(provider: OidcProvider, about: _Metadata, sent: AuthorizationRequest, code: str) -> dict[str, Any]:
     """Return the response of the token endpoint (RFC 6749, section 4.1.3; RFC 7636)."""
     posts = "client_secret_basic" not in about.auth_methods and "client_secret_post" in about.auth_methods
     method = "client_secret_post" if provider.client_secret and posts else None
-    with _session(provider, flow.redirect_uri, method) as session:
+    with _session(provider, sent.redirect_uri, method) as session:
         try:
             token = session.fetch_token(
-                about.token_endpoint, grant_type="authorization_code", code=code, code_verifier=flow.verifier
+                about.token_endpoint, grant_type="authorization_code", code=code, code_verifier=sent.verifier
             )
         except OAuthError as error:
             log.warning("provider %s refused a code: %s", provider.id, str(error.error)[:50])
@@ -175,7 +208,9 @@ def _exchange(provider: OidcProvider, about: _Metadata, flow: Flow, code: str) -
     return dict(token)
 
 
-def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[str, Any]) -> dict[str, Any]:
+def _claims(
+    provider: OidcProvider, about: _Metadata, sent: AuthorizationRequest, token: dict[str, Any]
+) -> dict[str, Any]:
     """Return the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7). Raise JoseError."""
     text = token.get("id_token")
     if not isinstance(text, str) or not text.isascii():
@@ -191,14 +226,14 @@ def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[st
         decoded.claims,
         decoded.header,
         {"iss": {"essential": True, "value": about.issuer}, "aud": {"essential": True, "value": provider.client_id}},
-        {"nonce": flow.nonce, "client_id": provider.client_id, "access_token": token.get("access_token")},
+        {"nonce": sent.nonce, "client_id": provider.client_id, "access_token": token.get("access_token")},
     )
     claims.validate(leeway=_LEEWAY_SECONDS)
     return dict(claims)
 
 
 def _cached_metadata(provider: OidcProvider) -> _Metadata:
-    """Return the metadata of a provider, without one of the slots while it is remembered. Raise ProviderUnavailable.
+    """Return the metadata of a provider, without one of its threads while it is remembered. Raise ProviderUnavailable.
 
     So slow exchanges of codes keep nobody from beginning to sign in.
     """

@@ -191,6 +191,13 @@ class SecondFactorResponse(serializers.Serializer[Any]):
     )
 
 
+class IdentityRefusalResponse(SecondFactorResponse):
+    challenge = serializers.CharField(
+        required=False,
+        help_text="With the code `MFA_REQUIRED` for `/auth/mfa`, with `LINK_REQUIRED` for `/auth/oidc/link`.",
+    )
+
+
 class PasskeyOptionsResponse(serializers.Serializer[Any]):
     challenge = serializers.CharField(help_text="To be sent back with the credential, within five minutes.")
     options = JSONObjectField(help_text="For the browser, by its `PublicKeyCredential.parse…OptionsFromJSON`.")

@@ -15,9 +15,9 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 
 from accounts import services
+from accounts.admin_factors import OwnFactorsView
+from accounts.admin_sign_in import SECOND_FACTOR, PasswordStepView, SecondFactorView
 from accounts.models import User
-from accounts.operator_factors import OwnFactorsView
-from accounts.operator_sign_in import SECOND_FACTOR, PasswordStepView, SecondFactorView
 from core.admin_base import actor_of
 from core.admin_forms import show_error
 from core.errors import DomainError, Invalid

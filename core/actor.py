@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from django.utils.translation import gettext_lazy as _
@@ -31,7 +32,7 @@ KIND_NAMES = {
 class Actor:
     """The actor of a change. `id` is set for people; `label` is the name of a person or a command.
 
-    `session_id` is the session whose token a person sent.
+    `session_id` is the session whose token a person sent. `signed_in_at` is when an operator began the admin's session.
     """
 
     kind: ActorKind
@@ -40,6 +41,7 @@ class Actor:
     request_id: str = ""
     address: str = ""
     session_id: str | None = None
+    signed_in_at: datetime | None = None
 
     @property
     def is_trusted(self) -> bool:

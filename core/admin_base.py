@@ -7,7 +7,7 @@ Its pages write through services only, so that every write obeys the rules and l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -45,15 +45,21 @@ _LOOKUPS, _TIME_LOOKUPS = frozenset({"", "exact", "isnull"}), frozenset({"gte", 
 _MAX_WARNINGS = 20  # that a message names
 
 
+# The key of an admin's session under which its sign-in stands, in seconds since 1970.
+SIGNED_IN_AT = "signed_in_at"
+
+
 def actor_of(request: HttpRequest) -> Actor:
     """Return the signed-in operator as an actor."""
     scope = RequestContext.of(request)
+    signed_in_at: float | None = request.session.get(SIGNED_IN_AT)
     return Actor(
         kind=ActorKind.OPERATOR,
         id=request.user.pk,
         label=request.user.get_username(),
         request_id=scope.request_id,
         address=scope.address,
+        signed_in_at=None if signed_in_at is None else datetime.fromtimestamp(signed_in_at, UTC),
     )
 
 

@@ -38,7 +38,13 @@ PAGES = {
     "/api/v1/openapi.json",
 }
 # Errors with members of their own.
-OWN_SHAPES = {("GET /ready", "503"), ("POST /api/v1/auth/login", "403"), ("POST /api/v1/auth/me/close", "409")}
+OWN_SHAPES = {
+    ("GET /ready", "503"),
+    ("POST /api/v1/auth/login", "403"),
+    ("POST /api/v1/auth/oidc/{provider}/finish", "403"),
+    ("POST /api/v1/auth/oidc/link", "403"),
+    ("POST /api/v1/auth/me/close", "409"),
+}
 
 on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 

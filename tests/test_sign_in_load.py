@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from accounts import hashers
 from accounts.hashers import BoundedArgon2PasswordHasher
 from core.errors import Unavailable
-from tests.support.instances import WAIT
+from tests.support.instances import WAIT, wait_until
 from tests.support.server import SETTINGS, MaimServer
 
 pytestmark = pytest.mark.single
@@ -102,11 +103,11 @@ class TestHasher:
             hashes = [pool.submit(hasher.encode, PASSWORD, "saltsalt") for _ in range(hashers.ADMITTED + 1)]
             # No hash can end yet, so the first result is a rejection, because all places are taken.
             (rejected,) = wait(hashes, return_when="FIRST_COMPLETED").done
-            running = hasher.running
+            wait_until(lambda: hasher.running == hashers.AT_ONCE, "the threads that hash have begun")
             hasher.may_finish.set()
 
         assert isinstance(rejected.exception(), Unavailable)
-        assert running == hasher.most == hashers.AT_ONCE == 2
+        assert hasher.most == hashers.AT_ONCE == 2
         encoded = [future.result() for future in hashes if future is not rejected]
         assert len(encoded) == hashers.ADMITTED
         assert hasher.verify(PASSWORD, encoded[0])
@@ -121,6 +122,27 @@ class TestHasher:
                 hasher.encode(None, "saltsalt")  # type: ignore[arg-type]  # which fails
 
         assert hasher.encode(PASSWORD, "saltsalt")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+    def test_threads_that_hash_leave_the_cores_to_others(self) -> None:
+        def started_thread() -> list[int]:
+            """Return what threads have that Argon2 starts in a thread that hashes."""
+            found: list[int] = []
+            thread = threading.Thread(target=lambda: found.append(niceness()))
+            thread.start()
+            thread.join()
+            return found
+
+        before = niceness()
+
+        assert hashers.run_hash(niceness) == min(before + hashers.NICENESS, 19)
+        assert hashers.run_hash(started_thread) == [min(before + hashers.NICENESS, 19)]
+        assert niceness() == before
+
+
+def niceness() -> int:
+    """Return the niceness of the thread that asks."""
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,8 @@ class Content:
     request_id: str
     address: str
     invitation_id: str | None = None  # the version before does not store it
+    # Of a notice that tells different changes: which (accounts.mail.texts), or at which provider.
+    about: str = ""
 
     @property
     def actor(self) -> Actor:
@@ -52,6 +54,7 @@ def put(
     to: str,
     user_id: str | None = None,
     invitation_id: str | None = None,
+    about: str = "",
 ) -> None:
     """Queue a mail in the language of the request. A transaction that is rolled back takes it along."""
     content = Content(
@@ -61,6 +64,7 @@ def put(
         request_id=actor.request_id,
         address=actor.address,
         invitation_id=invitation_id,
+        about=about,
     )
     QueuedMail.objects.create(kind=kind, content=sealing.seal(json.dumps(asdict(content))))
 

@@ -110,11 +110,11 @@ def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
         case QueuedMail.Kind.NEW_SIGN_IN:
             return texts.new_sign_in(user, content.address, row.created_at)
         case QueuedMail.Kind.FACTORS_CHANGED:
-            return texts.factors_changed(user)
+            return texts.factors_changed(user, content.about)
         case QueuedMail.Kind.IDENTITY_ADDED:
-            return texts.identity_added(user)
+            return texts.identity_added(user, content.about)
         case QueuedMail.Kind.IDENTITY_REMOVED:
-            return texts.identity_removed(user)
+            return texts.identity_removed(user, content.about)
     raise AssertionError(row.kind)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from core.display import isolated
+from core.errors import Text
 
 _LIKE_A_LINK = re.compile(r"[./:@。．]")
 
@@ -123,33 +126,59 @@ def new_sign_in(user: User, address: str, at: datetime) -> Letter:
     )
 
 
-def factors_changed(user: User) -> Letter:
+class FactorChange(StrEnum):
+    """A change of somebody's second factors."""
+
+    TOTP_ADDED = "totp added"
+    TOTP_REMOVED = "totp removed"
+    PASSKEY_ADDED = "passkey added"
+    PASSKEY_REMOVED = "passkey removed"
+    CODES_RENEWED = "recovery codes renewed"
+    CODE_USED = "recovery code used"
+    ALL_REMOVED = "all removed"
+
+
+_FACTOR_SENTENCES: dict[str, Text] = {
+    FactorChange.TOTP_ADDED: _("An authenticator app was added to your account."),
+    FactorChange.TOTP_REMOVED: _("The authenticator app of your account was removed."),
+    FactorChange.PASSKEY_ADDED: _("A passkey was added to your account. It signs in to it alone."),
+    FactorChange.PASSKEY_REMOVED: _("A passkey of your account was removed."),
+    FactorChange.CODES_RENEWED: _("New recovery codes were made for your account. The former ones are void."),
+    FactorChange.CODE_USED: _("A recovery code was used to sign in to your account."),
+    FactorChange.ALL_REMOVED: _("An operator removed all second factors and recovery codes of your account."),
+}
+
+
+def factors_changed(user: User, change: str) -> Letter:
+    """Return the notice of a FactorChange; "" is in mails that a version before has queued."""
     return Letter(
         subject=gettext("Your second factors were changed"),
         paragraphs=[
-            gettext("A second factor of your account was added or removed, or its recovery codes were made or used."),
+            str(_FACTOR_SENTENCES.get(change, _("Your second factors were changed."))),
             *_account(user),
             gettext("If it was not you, set a new password, and tell an operator."),
         ],
     )
 
 
-def identity_added(user: User) -> Letter:
+def identity_added(user: User, provider: str) -> Letter:
+    provider = provider or gettext("another provider")
     return Letter(
         subject=gettext("A new way to sign in to your account"),
         paragraphs=[
-            gettext("Your account can be signed in to with another provider now."),
+            gettext("You can sign in to your account with %(provider)s from now on.") % {"provider": provider},
             *_account(user),
             gettext("If it was not you, remove it at once, set a new password, and tell an operator."),
         ],
     )
 
 
-def identity_removed(user: User) -> Letter:
+def identity_removed(user: User, provider: str) -> Letter:
+    provider = provider or gettext("another provider")
     return Letter(
         subject=gettext("A way to sign in to your account was removed"),
         paragraphs=[
-            gettext("One of the providers that you signed in with is no longer good for your account."),
+            gettext("You cannot sign in to your account with %(provider)s any more.") % {"provider": provider},
             *_account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],

@@ -1,7 +1,6 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
-from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
-from accounts.services.confirmation import WrongPassword
+from accounts.services.confirmation import WrongPassword, must_sign_in_again
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
 from accounts.services.factors import (
     TotpEnrolment,
@@ -36,6 +35,7 @@ from accounts.services.registration import (
     invite,
     revoke_invitation,
 )
+from accounts.services.second_step import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
 from accounts.services.sessions import (
     AuthenticatedSession,
     authenticate_token,
@@ -99,6 +99,7 @@ __all__ = [
     "link_identity",
     "lock_user",
     "methods_of",
+    "must_sign_in_again",
     "new_user",
     "passkey_options",
     "queue_verification",

@@ -35,14 +35,25 @@ def confirm_password(*, actor: Actor, user: User, password: str | None) -> None:
     Whoever has no password, or may not use it (MAIM_PASSWORD_LOGIN), confirms by a session that began within FRESH.
     Raise SignInAgain for an older one.
     """
-    if not (settings.PASSWORD_LOGIN and user.has_usable_password()):
-        _check_sign_in(actor, user)
+    if not _has_password(user):
+        if must_sign_in_again(actor=actor, user=user):
+            raise SignInAgain
         return
     if not password:
         raise Invalid({"password": [_("Enter your password to confirm this change")]})
     throttle.attempt(account=user.username, address=actor.address)
     if not user.check_password(password):
         raise WrongPassword
+
+
+def must_sign_in_again(*, actor: Actor, user: User) -> bool:
+    """Return whether a person has neither a password that confirms a change, nor a session that began within FRESH."""
+    since = timezone.now() - FRESH
+    if _has_password(user):
+        return False
+    if actor.kind == ActorKind.OPERATOR:
+        return actor.signed_in_at is None or actor.signed_in_at <= since
+    return not TokenSession.objects.filter(pk=actor.session_id, created_at__gt=since).exists()
 
 
 def lock_confirmed(user: User) -> User:
@@ -53,12 +64,5 @@ def lock_confirmed(user: User) -> User:
     return locked
 
 
-def _check_sign_in(actor: Actor, user: User) -> None:
-    """Raise SignInAgain unless the session began within FRESH; of the admin's, the last that the operator began."""
-    since = timezone.now() - FRESH
-    if actor.kind == ActorKind.OPERATOR:
-        is_fresh = user.last_login is not None and user.last_login > since
-    else:
-        is_fresh = TokenSession.objects.filter(pk=actor.session_id, created_at__gt=since).exists()
-    if not is_fresh:
-        raise SignInAgain
+def _has_password(user: User) -> bool:
+    return settings.PASSWORD_LOGIN and user.has_usable_password()

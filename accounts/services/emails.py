@@ -10,7 +10,7 @@ from accounts.fields import USER_FIELDS, UserChanges
 from accounts.mail import outbox
 from accounts.models import EmailToken, QueuedMail, User
 from accounts.services.confirmation import confirm_password, lock_confirmed
-from accounts.services.links import BadLink, lock_for_link
+from accounts.services.mail_links import BadMailLink, lock_for_mail_link
 from accounts.services.notices import notify
 from accounts.services.users import DUPLICATES, lock_user, update_user
 from accounts.validators import email_errors
@@ -88,18 +88,18 @@ def request_verification(*, actor: Actor, user: User) -> None:
 def verify_email(*, actor: Actor, token: str) -> User:
     """Confirm an address by a token, and return its user. A new address replaces the former one, which is told.
 
-    Raise BadLink, Invalid if somebody else has the address by now, and TooMany.
+    Raise BadMailLink, Invalid if somebody else has the address by now, and TooMany.
     """
     throttle.attempt(account=f"link {token}", address=actor.address)
     found = email_tokens.find(token, EmailToken.Purpose.VERIFY)
     if found is None:
-        raise BadLink
+        raise BadMailLink
     return _verify(actor=actor, found=found)
 
 
 @transactional
 def _verify(*, actor: Actor, found: EmailToken) -> User:
-    user = lock_for_link(found)
+    user = lock_for_mail_link(found)
     former, before = user.email, _audit_state(user)
     if found.email == user.pending_email:
         user.set_email(found.email)

@@ -10,11 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import recovery_codes, throttle, totp
+from accounts.mail.texts import FactorChange
 from accounts.models import Passkey, QueuedMail, TotpFactor, User
-from accounts.services.challenges import WrongCode
 from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.methods import METHODS, methods_of
 from accounts.services.notices import notify
+from accounts.services.password_login import check_way_back
+from accounts.services.second_step import WrongCode
 from accounts.services.users import lock_user
 from core import audit, sealing
 from core.actor import Actor
@@ -88,14 +90,18 @@ def renew_recovery_codes(*, actor: Actor, user: User, password: str | None = Non
 
 @transactional
 def remove_factors(*, actor: Actor, user: User) -> None:
-    """Remove every factor of a user who has lost them, and the recovery codes. Raise Conflict if there is none."""
+    """Remove every factor of a user who has lost them, and the recovery codes.
+
+    Raise Conflict if there is none, or if the user signs in by passkeys alone and could not come in again.
+    """
     locked = lock_user(user.pk)
     before = methods_of(locked)
     if not before:
         raise Conflict(_("This user has no second factor"))
     for method in METHODS.values():
         method.rows.filter(user=locked).delete()
-    record_factor_change(actor, locked, "factors_remove", before={"methods": before})
+    check_way_back(locked)
+    record_factor_change(actor, locked, "factors_remove", FactorChange.ALL_REMOVED, before={"methods": before})
 
 
 def factors_of(user: User) -> dict[str, Any]:
@@ -142,7 +148,7 @@ def _confirm_totp(actor: Actor, user: User, code: str) -> list[str]:
         raise WrongCode
     is_first = not methods_of(locked)
     TotpFactor.objects.filter(pk=waiting.pk).update(confirmed_at=timezone.now())
-    record_factor_change(actor, locked, "factor_add", after={"method": "totp"})
+    record_factor_change(actor, locked, "factor_add", FactorChange.TOTP_ADDED, after={"method": "totp"})
     return recovery_codes.issue(locked) if is_first else []
 
 
@@ -153,7 +159,7 @@ def _remove_totp(actor: Actor, user: User) -> None:
         raise NotFound(_("You have no authenticator app"))
     if not methods_of(locked):
         locked.recovery_codes.all().delete()
-    record_factor_change(actor, locked, "factor_remove", before={"method": "totp"})
+    record_factor_change(actor, locked, "factor_remove", FactorChange.TOTP_REMOVED, before={"method": "totp"})
 
 
 @transactional
@@ -161,14 +167,14 @@ def _renew_recovery_codes(actor: Actor, user: User) -> list[str]:
     locked = lock_confirmed(user)
     if not methods_of(locked):
         raise Conflict(_("You have no second factor that recovery codes could stand in for"))
-    record_factor_change(actor, locked, "recovery_codes")
+    record_factor_change(actor, locked, "recovery_codes", FactorChange.CODES_RENEWED)
     return recovery_codes.issue(locked)
 
 
-def record_factor_change(actor: Actor, user: User, change: str, **states: audit.State) -> None:
+def record_factor_change(actor: Actor, user: User, action: str, change: FactorChange, **states: audit.State) -> None:
     """Write the audit entry of a change, and tell the user by mail."""
-    audit.record(actor=actor, action=f"user.{change}", object_id=user.id, tenant_id=None, **states)
-    notify(QueuedMail.Kind.FACTORS_CHANGED, actor=actor, user=user, to=user.email)
+    audit.record(actor=actor, action=f"user.{action}", object_id=user.id, tenant_id=None, **states)
+    notify(QueuedMail.Kind.FACTORS_CHANGED, actor=actor, user=user, to=user.email, about=change)
 
 
 def _unconfirmed_since() -> datetime:

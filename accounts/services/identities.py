@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -203,7 +204,7 @@ def remove_identity(*, actor: Actor, identity_id: str) -> None:
     before = _audit_state(identity)
     identity.delete()
     check_way_to_sign_in(user)
-    notify(QueuedMail.Kind.IDENTITY_REMOVED, actor=actor, user=user, to=user.email)
+    _tell(QueuedMail.Kind.IDENTITY_REMOVED, actor, user, identity)
     audit.record(actor=actor, action="identity.delete", object_id=identity_id, tenant_id=None, before=before)
 
 
@@ -222,7 +223,11 @@ def _check_email_is_free(proven: ProvenIdentity) -> None:
         return
     if not user.has_usable_password():
         raise Forbidden(_("An account has this e-mail address already; sign in to it, and add the provider there"))
-    raise LinkRequired(open_challenge(user=_active(user), proven=proven))
+    try:
+        challenge = open_challenge(user=_active(user), proven=proven)
+    except NotFound:  # deleted meanwhile, with which the address became free
+        return
+    raise LinkRequired(challenge)
 
 
 @transactional
@@ -249,11 +254,17 @@ def _add(*, actor: Actor, user: User, proven: ProvenIdentity) -> Identity:
     )
     with translate_unique_violation(_DUPLICATES):
         identity.save(force_insert=True)
-    notify(QueuedMail.Kind.IDENTITY_ADDED, actor=actor, user=user, to=user.email)
+    _tell(QueuedMail.Kind.IDENTITY_ADDED, actor, user, identity)
     audit.record(
         actor=actor, action="identity.create", object_id=identity.id, tenant_id=None, after=_audit_state(identity)
     )
     return identity
+
+
+def _tell(kind: QueuedMail.Kind, actor: Actor, user: User, identity: Identity) -> None:
+    provider = settings.OIDC_PROVIDERS.get(identity.provider)
+    name = identity.provider if provider is None else provider.name
+    notify(kind, actor=actor, user=user, to=user.email, about=name)
 
 
 def _user_with_email(proven: ProvenIdentity) -> User | None:

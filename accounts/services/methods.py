@@ -10,10 +10,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import recovery_codes, totp
+from accounts.mail.texts import FactorChange
 from accounts.models import Passkey, QueuedMail, RecoveryCode, TotpFactor, User
-from accounts.passkeys import Credential, WrongPasskey
 from accounts.services.notices import notify
 from accounts.services.passkeys import use_passkey
+from accounts.webauthn import Credential, WrongPasskey
 from core import audit
 from core.actor import Actor
 from core.errors import Text
@@ -57,7 +58,7 @@ def _use_passkey(actor: Actor, user: User, proof: Proof) -> bool:
 def _use_recovery_code(actor: Actor, user: User, proof: Proof) -> bool:
     if not recovery_codes.use(user, proof.code):
         return False
-    notify(QueuedMail.Kind.FACTORS_CHANGED, actor=actor, user=user, to=user.email)
+    notify(QueuedMail.Kind.FACTORS_CHANGED, actor=actor, user=user, to=user.email, about=FactorChange.CODE_USED)
     left = {"left": user.recovery_codes.count()}
     audit.record(actor=actor, action="user.recovery_code", object_id=user.id, tenant_id=None, after=left)
     return True

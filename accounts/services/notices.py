@@ -16,10 +16,10 @@ from core.db import transactional, upsert
 REMEMBERED_FOR = timedelta(days=365)
 
 
-def notify(kind: QueuedMail.Kind, *, actor: Actor, user: User, to: str | None) -> None:
-    """Queue a notice, if the user had an address and mail is set up."""
+def notify(kind: QueuedMail.Kind, *, actor: Actor, user: User, to: str | None, about: str = "") -> None:
+    """Queue a notice, if the user had an address and mail is set up. `about` says more than its kind."""
     if to and settings.MAIL_IS_SET_UP:
-        outbox.put(kind, actor=actor, to=to, user_id=user.pk)
+        outbox.put(kind, actor=actor, to=to, user_id=user.pk, about=about)
 
 
 @transactional

@@ -29,6 +29,10 @@ from core.sealing import Unsealable
 from core.setting_types import OidcProvider
 
 FLOW_LIFETIME = timedelta(minutes=10)
+# Of people who are not signed in. A flood from many addresses ends the oldest flows, and new ones still begin.
+MAX_FLOWS = 10_000
+# More than one, so that a smaller limit is reached in time, too.
+_GIVEN_UP_AT_ONCE = 10
 _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 
 
@@ -64,14 +68,14 @@ def start_flow(
     if user is not None:
         confirm_password(actor=actor, user=user, password=password)
     client = _client()
-    content = client.Flow(
+    request = client.AuthorizationRequest(
         state=new_token(),
         nonce=new_token(),
         verifier=secrets.token_urlsafe(48),
         redirect_uri=redirect_uri,
     )
-    url = client.authorization_url(provider, content)
-    _store(provider=provider, secret=secret, content=content._asdict(), user=user)
+    url = client.authorization_url(provider, request)
+    _store(provider=provider, secret=secret, content=request._asdict(), user=user)
     return StartedFlow(url, secret)
 
 
@@ -95,10 +99,10 @@ def finish_flow(
     if row is None or not _is_of(row, provider, user):
         raise BadFlow
     client = _client()
-    content = client.Flow(**_content(row))
-    if not constant_time_compare(content.state, state):
+    request = client.AuthorizationRequest(**_content(row))
+    if not constant_time_compare(request.state, state):
         raise BadFlow
-    claims = client.identify(provider, content, code=code, issuer=iss)
+    claims = client.identify(provider, request, code=code, issuer=iss)
     if not 0 < len(claims["sub"]) <= _MAX_SUBJECT or not claims["sub"].isascii():
         raise SignInRefused(provider)
     return ProvenIdentity.of(provider, claims)
@@ -139,6 +143,16 @@ def _store(*, provider: OidcProvider, secret: str, content: dict[str, str], user
         session_hash=user.get_session_auth_hash() if user else "",
         expires_at=timezone.now() + FLOW_LIFETIME,
     )
+    if user is None:
+        _give_up_oldest()
+
+
+def _give_up_oldest() -> None:
+    """Delete the oldest flows of people who are not signed in beyond MAX_FLOWS, a few at a time."""
+    newest_first = OidcFlow.objects.filter(user=None).order_by("-expires_at", "-digest").values_list("pk", flat=True)
+    beyond = list(newest_first[MAX_FLOWS : MAX_FLOWS + _GIVEN_UP_AT_ONCE])
+    if beyond:
+        OidcFlow.objects.filter(pk__in=beyond).delete()
 
 
 @transactional

@@ -7,15 +7,16 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from accounts import passkey_challenges, passkeys, recovery_codes, throttle
+from accounts import passkey_challenges, recovery_codes, throttle, webauthn
+from accounts.mail.texts import FactorChange
 from accounts.models import Passkey, User
-from accounts.passkeys import Credential, NewPasskey, WrongPasskey
 from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.factors import passkey_state, record_factor_change
 from accounts.services.methods import methods_of
 from accounts.services.password_login import check_way_to_sign_in
 from accounts.services.sign_ins import PasskeyRequest
 from accounts.services.users import lock_user
+from accounts.webauthn import Credential, NewPasskey, WrongPasskey
 from core import audit
 from core.actor import Actor
 from core.db import transactional
@@ -46,7 +47,7 @@ def begin_passkey(*, actor: Actor, user: User, password: str | None = None) -> P
     existing = list(user.passkeys.all())
     _check_number(len(existing))
     challenge = passkey_challenges.issue(passkey_challenges.purpose_of_adding(user))
-    return PasskeyRequest(challenge, passkeys.creation_options(user, challenge, existing))
+    return PasskeyRequest(challenge, webauthn.creation_options(user, challenge, existing))
 
 
 def add_passkey(*, actor: Actor, user: User, challenge: str, credential: Credential, name: str) -> AddedPasskey:
@@ -57,7 +58,7 @@ def add_passkey(*, actor: Actor, user: User, challenge: str, credential: Credent
     """
     _check_name(name)
     throttle.attempt(account=user.username, address=actor.address)
-    return _add(actor, user, challenge, passkeys.register(challenge, credential), name)
+    return _add(actor, user, challenge, webauthn.register(challenge, credential), name)
 
 
 @transactional
@@ -102,7 +103,8 @@ def _add(actor: Actor, user: User, challenge: str, new: NewPasskey, name: str) -
     )
     if not is_new:
         raise WrongPasskey
-    record_factor_change(actor, locked, "factor_add", after={"method": "passkey", **_audit_state(passkey)})
+    after = {"method": "passkey", **_audit_state(passkey)}
+    record_factor_change(actor, locked, "factor_add", FactorChange.PASSKEY_ADDED, after=after)
     return AddedPasskey(passkey.id, recovery_codes.issue(locked) if is_first else [])
 
 
@@ -115,7 +117,7 @@ def _remove(actor: Actor, user: User, passkey_id: str) -> None:
     check_way_to_sign_in(locked)
     if not methods_of(locked):
         locked.recovery_codes.all().delete()
-    record_factor_change(actor, locked, "factor_remove", before=before)
+    record_factor_change(actor, locked, "factor_remove", FactorChange.PASSKEY_REMOVED, before=before)
 
 
 def _get(locked: User, passkey_id: str) -> Passkey:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.utils import timezone
 
-from accounts import passkeys
+from accounts import webauthn
 from accounts.models import Passkey, User
-from accounts.passkeys import Credential, Options, WrongPasskey
+from accounts.webauthn import Credential, Options, WrongPasskey
 
 
 def find_passkey(credential: Credential) -> Passkey | None:
     """Return the passkey with the id of a credential, which proves nothing yet, with its user. Raise WrongPasskey."""
-    digest = passkeys.credential_digest(credential)
+    digest = webauthn.credential_digest(credential)
     return Passkey.objects.select_related("user").filter(credential_digest=digest).first()
 
 
@@ -21,7 +21,7 @@ def second_step_options(user: User, challenge: str) -> Options | None:
     None without passkeys, and where they cannot be used because MAIM_PUBLIC_URL was taken away.
     """
     own = list(user.passkeys.all())
-    return passkeys.request_options(challenge, own) if own and passkeys.is_available() else None
+    return webauthn.request_options(challenge, own) if own and webauthn.is_available() else None
 
 
 def use_passkey(locked: User, challenge: str, credential: Credential) -> None:
@@ -29,11 +29,11 @@ def use_passkey(locked: User, challenge: str, credential: Credential) -> None:
 
     The lock lets several uses see each other's sign counts. Raise WrongPasskey and NoPasskeysHere.
     """
-    digest = passkeys.credential_digest(credential)
+    digest = webauthn.credential_digest(credential)
     passkey = locked.passkeys.filter(credential_digest=digest).first()
     if passkey is None:
         raise WrongPasskey
-    use = passkeys.verify(challenge, credential, passkey)
+    use = webauthn.verify(challenge, credential, passkey)
     Passkey.objects.filter(pk=passkey.pk).update(
         sign_count=use.sign_count, backed_up=use.backed_up, last_used_at=timezone.now()
     )

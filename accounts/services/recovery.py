@@ -5,7 +5,7 @@ from __future__ import annotations
 from accounts import email_tokens, throttle
 from accounts.mail import outbox
 from accounts.models import EmailToken, QueuedMail, User
-from accounts.services.links import BadLink, lock_for_link
+from accounts.services.mail_links import BadMailLink, lock_for_mail_link
 from accounts.services.password_login import check_password_login
 from accounts.services.passwords import hash_password, store_password
 from accounts.validators import email_errors
@@ -36,20 +36,20 @@ def _queue(*, actor: Actor, email: str) -> None:
 def reset_password(*, actor: Actor, token: str, new_password: str) -> User:
     """Set a new password by a token, end every session and every link of the user, and return them.
 
-    Who has the token reads the mails to its address, so that is verified, too. Raise BadLink, Invalid for a weak
+    Who has the token reads the mails to its address, so that is verified, too. Raise BadMailLink, Invalid for a weak
     password, PasswordLoginOff, TooMany, and Unavailable.
     """
     check_password_login()
     throttle.attempt(account=f"link {token}", address=actor.address)
     found = email_tokens.find(token, EmailToken.Purpose.RESET)
     if found is None:
-        raise BadLink
+        raise BadMailLink
     return _reset(actor=actor, found=found, hashed=hash_password(new_password, found.user, field="new_password"))
 
 
 @transactional
 def _reset(*, actor: Actor, found: EmailToken, hashed: str) -> User:
-    user = lock_for_link(found)
+    user = lock_for_mail_link(found)
     was_proved, user.verified_email = user.email_verified, found.email
     user.save(update_fields=["verified_email"])
     store_password(actor, user, hashed)

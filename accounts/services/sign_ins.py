@@ -10,23 +10,23 @@ from typing import TypeVar
 from django.contrib.auth.hashers import make_password
 from django.utils.translation import gettext_lazy as _
 
-from accounts import passkey_challenges, passkeys, throttle
+from accounts import passkey_challenges, throttle, webauthn
 from accounts.hashers import spellings
 from accounts.models import SignInChallenge, User
-from accounts.passkeys import Credential, Options, WrongPasskey
-from accounts.services.challenges import (
+from accounts.services.methods import Proof
+from accounts.services.notices import note_sign_in
+from accounts.services.passkeys import find_passkey, use_passkey
+from accounts.services.password_login import check_password_login
+from accounts.services.second_step import (
     BadChallenge,
     SecondFactorRequired,
     answer_challenge,
     attempt_challenge,
     demand_factor,
 )
-from accounts.services.methods import Proof
-from accounts.services.notices import note_sign_in
-from accounts.services.passkeys import find_passkey, use_passkey
-from accounts.services.password_login import check_password_login
 from accounts.services.sessions import lock_unchanged, open_session
 from accounts.tokens import TokenPair
+from accounts.webauthn import Credential, Options, WrongPasskey
 from core.actor import Actor
 from core.db import transactional
 from core.errors import Invalid
@@ -115,7 +115,7 @@ class PasskeyRequest:
 def request_passkey() -> PasskeyRequest:
     """Return what a browser needs for `sign_in_by_passkey`. Nothing is stored. Raise NoPasskeysHere."""
     challenge = passkey_challenges.issue(passkey_challenges.SIGN_IN)
-    return PasskeyRequest(challenge, passkeys.request_options(challenge))
+    return PasskeyRequest(challenge, webauthn.request_options(challenge))
 
 
 def sign_in_by_passkey(*, actor: Actor, challenge: str, credential: Credential, device: str = "") -> TokenPair:

@@ -14,16 +14,17 @@ import pyotp
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts import services
 from accounts.bulk_import import former_password
 from accounts.mail.sender import send_due
+from accounts.mail.texts import FactorChange, factors_changed
 from accounts.models import RecoveryCode, TotpFactor, User
 from accounts.tests.threads import at_once
 from core.models import AuditEntry
 from tests.support.factors import Authenticator, answer, enrol, login
-from tests.support.mail import Mailbox
+from tests.support.mail import Mailbox, parts
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
 CONFIRMED = {"password": PASSWORD}
@@ -222,16 +223,30 @@ class TestLoss:
             call_command("removefactors", "alice")
 
 
-@pytest.mark.parametrize("path", ["totp/remove", "recovery-codes"])
-def test_changes_are_told_by_mail(alice_with_email: Person, mailbox: Mailbox, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [("totp/remove", "The authenticator app of your account was removed"), ("recovery-codes", "New recovery codes")],
+)
+def test_changes_are_told_by_mail(alice_with_email: Person, mailbox: Mailbox, path: str, sentence: str) -> None:
     add(alice_with_email)
     assert send_due() == 1
+    assert all("An authenticator app was added to your account" in part for part in parts(mailbox.mails[0]))
 
     send(alice_with_email, path, CONFIRMED)
 
     assert send_due() == 1
     assert mailbox.subjects == ["Your second factors were changed"] * 2
+    assert all(sentence in part for part in parts(mailbox.mails[1]))
     assert set(mailbox.recipients) == {"alice@example.com"}
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_mails_name_each_change(alice: Person, language: str) -> None:
+    with translation.override(language):
+        sentences = {factors_changed(alice.user, change).paragraphs[0] for change in FactorChange}
+        of_the_version_before = factors_changed(alice.user, "").paragraphs[0]
+
+    assert len(sentences | {of_the_version_before}) == len(FactorChange) + 1
 
 
 def test_secrets_are_stored_as_digests_or_sealed(alice: Person) -> None:

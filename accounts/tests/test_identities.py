@@ -13,17 +13,24 @@ from django.utils import timezone
 from accounts import oidc_client, services
 from accounts.mail.sender import send_due
 from accounts.models import Identity, LinkChallenge, OidcFlow, TokenSession, User
+from accounts.services import identities
 from accounts.tests.oidc import finish, me, post, sign_in, start, try_to_start
 from accounts.tests.threads import at_once
 from core.models import AuditEntry
 from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
-from tests.support.mail import Mailbox
+from tests.support.mail import Mailbox, parts
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.passkeys import add_passkey
 from tests.support.people import PASSWORD, Person, give_up_tenants, register
 
 EMAIL: dict[str, Any] = {"email": "alice@example.com", "email_verified": True}
+
+
+def close(person: Person) -> None:
+    """Delete somebody's account."""
+    give_up_tenants(person)
+    User.objects.filter(pk=person.user.pk).delete()
 
 
 class TestLinkByPassword:
@@ -80,6 +87,45 @@ class TestLinkByPassword:
         assert list(self.link(challenge).json()["errors"]) == ["challenge"]
         assert services.sweep_link_challenges() == 1
 
+    def test_challenge_ends_with_the_account(self, alice_with_email: Person, provider: Provider) -> None:
+        challenge = self.challenge(provider)
+        close(alice_with_email)
+
+        assert list(self.link(challenge).json()["errors"]) == ["challenge"]
+        assert not Identity.objects.exists()
+
+    def test_account_closed_during_the_sign_in_leaves_its_address_free(
+        self, alice_with_email: Person, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        open_challenge = identities.open_challenge
+
+        def close_and_open(**options: Any) -> str:
+            close(alice_with_email)
+            return open_challenge(**options)
+
+        monkeypatch.setattr(identities, "open_challenge", close_and_open)
+
+        profile = me(sign_in(provider, **EMAIL))
+
+        assert profile["id"] != alice_with_email.user.id
+        assert profile["email"] == EMAIL["email"]
+
+    def test_account_closed_after_the_password_is_not_linked(
+        self, alice_with_email: Person, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        challenge = self.challenge(provider)
+        check = User.check_password
+
+        def check_and_close(user: User, password: str) -> bool:
+            is_right = check(user, password)
+            close(alice_with_email)
+            return is_right
+
+        monkeypatch.setattr(User, "check_password", check_and_close)
+
+        assert self.link(challenge).status_code == 400
+        assert not Identity.objects.exists()
+
     def test_deactivated_account_is_refused(self, alice_with_email: Person, provider: Provider) -> None:
         User.objects.update(is_active=False)
 
@@ -98,7 +144,8 @@ class TestLinkByPassword:
         self.link(self.challenge(provider))
         send_due()
 
-        assert "A new way to sign in to your account" in mailbox.subjects
+        told = mailbox.mails[mailbox.subjects.index("A new way to sign in to your account")]
+        assert "You can sign in to your account with ACME from now on" in parts(told)[0]
 
 
 class TestLinkWhenSignedIn:
@@ -130,8 +177,7 @@ class TestLinkWhenSignedIn:
         ask = oidc_client.authorization_url
 
         def ask_and_close(*args: Any) -> str:
-            give_up_tenants(alice)
-            User.objects.filter(pk=alice.user.pk).delete()
+            close(alice)
             return ask(*args)
 
         monkeypatch.setattr(oidc_client, "authorization_url", ask_and_close)
@@ -192,7 +238,8 @@ class TestLinkWhenSignedIn:
         assert response.status_code == 204
         assert me(sign_in(provider))["id"] != alice.user.id
         send_due()
-        assert "A way to sign in to your account was removed" in mailbox.subjects
+        told = mailbox.mails[mailbox.subjects.index("A way to sign in to your account was removed")]
+        assert "You cannot sign in to your account with ACME any more" in parts(told)[0]
 
     def test_last_identity_stays_where_passwords_are_off(self, alice: Person, provider: Provider) -> None:
         identity = self.link(provider, alice).json()

@@ -13,7 +13,7 @@ from fido2.utils import websafe_decode, websafe_encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import passkeys
+from accounts import webauthn
 from accounts.models import Passkey, User
 from tests.support.client import SurfaceClient
 from tests.support.examples import examples
@@ -76,9 +76,9 @@ class Genuine(NamedTuple):
 def genuine_passkey() -> Genuine:
     """Return the same in all examples, because a key and its signatures are random."""
     key, alice = SecurityKey(), User(username="alice")
-    made = key.create(passkeys.creation_options(alice, "challenge", []))
-    passkey = Passkey(user=alice, **asdict(passkeys.register("challenge", made)))
-    return Genuine(passkey, made, key.get(passkeys.request_options("challenge", [passkey])))
+    made = key.create(webauthn.creation_options(alice, "challenge", []))
+    passkey = Passkey(user=alice, **asdict(webauthn.register("challenge", made)))
+    return Genuine(passkey, made, key.get(webauthn.request_options("challenge", [passkey])))
 
 
 @examples(30)
@@ -86,16 +86,16 @@ def genuine_passkey() -> Genuine:
 def test_malformed_credentials_are_refused(data: st.DataObject) -> None:
     """Nothing but WrongPasskey is raised, and what is accepted can be asked for again."""
     genuine, made, got = genuine_passkey()
-    passkeys.verify("challenge", got, genuine)
+    webauthn.verify("challenge", got, genuine)
 
-    with suppress(passkeys.WrongPasskey):
-        accepted = passkeys.register("challenge", data.draw(broken(made)))
+    with suppress(webauthn.WrongPasskey):
+        accepted = webauthn.register("challenge", data.draw(broken(made)))
         passkey = Passkey(user=genuine.user, **asdict(accepted))
-        passkeys.request_options("challenge", [passkey])
-        passkeys.verify("challenge", got, passkey)
-    with suppress(passkeys.WrongPasskey):
-        passkeys.credential_digest(data.draw(broken(got)))
-        passkeys.verify("challenge", data.draw(broken(got)), genuine)
+        webauthn.request_options("challenge", [passkey])
+        webauthn.verify("challenge", got, passkey)
+    with suppress(webauthn.WrongPasskey):
+        webauthn.credential_digest(data.draw(broken(got)))
+        webauthn.verify("challenge", data.draw(broken(got)), genuine)
 
 
 def test_long_credential_is_refused(alice: Person, key: SecurityKey) -> None:
@@ -103,7 +103,7 @@ def test_long_credential_is_refused(alice: Person, key: SecurityKey) -> None:
     begun = begin(alice)
     made = SecurityKey().create(begun["options"])
 
-    assert is_refused(confirm(alice, begun, {**made, "more": "x" * passkeys.MAX_CREDENTIAL}))
+    assert is_refused(confirm(alice, begun, {**made, "more": "x" * webauthn.MAX_CREDENTIAL}))
     assert confirm(alice, begun, made).status_code == 200
 
 

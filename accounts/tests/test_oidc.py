@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.models import Identity, OidcFlow, TokenSession, User
+from accounts.services import oidc
 from accounts.tests.oidc import finish, me, post, sign_in, start
 from core.models import AuditEntry
 from core.setting_types import AuthRate
@@ -186,6 +187,21 @@ class TestFlow:
         OidcFlow.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
         assert services.sweep_flows() == 1
+
+    def test_flood_ends_the_oldest_flows_of_people_who_are_not_signed_in(
+        self, alice: Person, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = start(alice.token, password=PASSWORD)
+        oldest, newer = start(), start()
+        monkeypatch.setattr(oidc, "MAX_FLOWS", 2)
+
+        newest = start()
+
+        assert self.refused(finish(oldest["flow"], provider.sign_in(oldest["authorization_url"])), "flow")
+        for each in (newer, newest):
+            assert finish(each["flow"], provider.sign_in(each["authorization_url"])).status_code == 200
+        back = provider.sign_in(own["authorization_url"], "another-at-acme")
+        assert finish(own["flow"], back, alice.token).status_code == 200
 
     def test_flow_of_a_signed_in_person_is_theirs(self, alice: Person, charlie: Person, provider: Provider) -> None:
         """So nobody links their own identity to somebody else's account, or signs them in to it."""

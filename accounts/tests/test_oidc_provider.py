@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,11 +15,11 @@ from joserfc.jwk import ECKey
 
 from accounts import oidc_client
 from accounts.models import User
-from accounts.tests.oidc import finish, sign_in, start, try_to_start
+from accounts.tests.oidc import finish, post, sign_in, start, try_to_start
 from accounts.tests.threads import at_once
 from core.setting_types import DISCOVERY_PATH
-from tests.support.instances import free_port, wait_until
-from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, KEY, Handler, Provider, provider_at_work
+from tests.support.instances import WAIT, free_port, wait_until
+from tests.support.oidc import CLIENT_ID, CLIENT_SECRET, KEY, REDIRECT_URI, Handler, Provider, provider_at_work
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
@@ -295,7 +297,8 @@ class TestDiscovery:
 
         assert is_unavailable(try_to_start())
         is_over.set()
-        wait_until(lambda: oidc_client._slots._value == oidc_client.AT_ONCE, "the slot is free")
+        free = oidc_client._threads_of("acme", oidc_client.AT_ONCE).free
+        wait_until(lambda: free._value == oidc_client.AT_ONCE, "the thread is free")
 
     def test_silent_provider_is_not_waited_for(self, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(oidc_client, "_TIMEOUT_SECONDS", 0.1)
@@ -307,36 +310,87 @@ class TestDiscovery:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_slow_provider_holds_up_few_threads(caplog: pytest.LogCaptureFixture) -> None:
-    """Beyond AT_ONCE requests, the others are answered at once."""
-    is_over = threading.Event()
-    with provider_at_work() as provider:
+class TestSlowProvider:
+    """One that answers when it may, while others do at once."""
 
-        def wait_and_reply(handler: Handler) -> None:
-            is_over.wait()
-            handler.reply(provider.metadata)
+    @pytest.fixture
+    def may_answer(self) -> Iterator[threading.Event]:
+        event = threading.Event()
+        yield event
+        event.set()
 
-        provider.answers[DISCOVERY_PATH] = wait_and_reply
+    @pytest.fixture
+    def slow(self, may_answer: threading.Event) -> Iterator[Provider]:
+        with provider_at_work() as provider:
+
+            def wait_and_reply(handler: Handler) -> None:
+                may_answer.wait()
+                handler.reply(provider.metadata)
+
+            provider.answers[DISCOVERY_PATH] = wait_and_reply
+            yield provider
+
+    def test_holds_up_few_threads(
+        self,
+        slow: Provider,
+        may_answer: threading.Event,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Beyond those that ask and those that wait, the others are answered at once."""
+        monkeypatch.setattr(oidc_client, "WAIT_SECONDS", WAIT)
+        most = oidc_client.AT_ONCE + oidc_client.WAITING
 
         def try_and_release() -> int:
             status: int = try_to_start().status_code
             if status == 503:
-                is_over.set()
+                may_answer.set()
             return status
 
-        statuses = at_once(*[try_and_release] * (oidc_client.AT_ONCE + 1))
+        statuses = at_once(*[try_and_release] * (most + 1))
 
-    assert sorted(statuses) == [200] * oidc_client.AT_ONCE + [503]
-    assert "does not answer as it should" not in caplog.text, "nobody waited in vain"
+        assert sorted(statuses) == [200] * most + [503]
+        assert "does not answer as it should" not in caplog.text, "nobody waited in vain"
+
+    def test_wait_for_it_ends(self, slow: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(oidc_client, "WAIT_SECONDS", 0.05)
+        with busy_with("acme", oidc_client.AT_ONCE):
+            assert is_unavailable(try_to_start())
+
+        assert oidc_client._waiting._value == oidc_client.WAITING, "who gave up waits no more"
+
+    def test_keeps_nobody_from_another(self, slow: Provider, may_answer: threading.Event) -> None:
+        """Not while all of its threads are taken, and as many wait for it as may."""
+        with provider_at_work() as quick:
+            both = {"acme": slow.setting(), "quick": quick.setting(id="quick")}
+            with (
+                override_settings(OIDC_PROVIDERS=both),
+                busy_with("acme", oidc_client.AT_ONCE // 2),
+                taken(oidc_client._waiting, oidc_client.WAITING),
+            ):
+                assert is_unavailable(try_to_start())
+                assert post("oidc/quick/start", {"redirect_uri": REDIRECT_URI}).status_code == 200
+
+    def test_sign_in_begins_if_it_is_known(self, slow: Provider, may_answer: threading.Event) -> None:
+        may_answer.set()
+        start()
+
+        with busy_with("acme", oidc_client.AT_ONCE), taken(oidc_client._waiting, oidc_client.WAITING):
+            assert try_to_start().status_code == 200
+            oidc_client._metadata_cache.clear()
+            assert is_unavailable(try_to_start())
 
 
-def test_sign_in_begins_while_all_slots_are_taken_if_the_provider_is_known(db: None, provider: Provider) -> None:
-    start()
-    for _ in range(oidc_client.AT_ONCE):
-        assert oidc_client._slots.acquire(blocking=False)
+def busy_with(provider_id: str, number: int) -> AbstractContextManager[None]:
+    """Take all threads of a provider."""
+    return taken(oidc_client._threads_of(provider_id, number).free, number)
+
+
+@contextmanager
+def taken(semaphore: threading.Semaphore, number: int) -> Iterator[None]:
+    for _ in range(number):
+        assert semaphore.acquire(blocking=False)
     try:
-        assert try_to_start().status_code == 200
-        oidc_client._metadata_cache.clear()
-        assert is_unavailable(try_to_start())
+        yield
     finally:
-        oidc_client._slots.release(oidc_client.AT_ONCE)
+        semaphore.release(number)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.test import override_settings
 from django.utils import timezone
 from fido2 import cbor
@@ -16,15 +17,18 @@ from fido2.utils import websafe_decode, websafe_encode
 
 from accounts import passkey_challenges, services
 from accounts.mail.sender import send_due
-from accounts.models import Passkey, UsedChallenge
+from accounts.models import Passkey, UsedChallenge, User
 from accounts.services.own_passkeys import MAX_PASSKEYS
 from accounts.tests.threads import at_once
+from core.errors import Conflict
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.factors import login
-from tests.support.mail import Mailbox
+from tests.support.mail import Mailbox, parts
+from tests.support.oidc import Provider, add_identity
 from tests.support.passkeys import (
     PASSKEYS,
+    add_passkey,
     answer_with,
     ask,
     ask_alone,
@@ -220,6 +224,40 @@ class TestChanging:
 
         assert login().status_code == 200
 
+    def test_operator_does_not_remove_the_last_way_to_sign_in(self, alice: Person, key: SecurityKey) -> None:
+        User.objects.update(password=make_password(None))
+
+        with pytest.raises(Conflict, match="set a password for them first"):
+            services.remove_factors(actor=OPERATOR, user=alice.user)
+        with override_settings(PASSWORD_LOGIN=False), pytest.raises(Conflict, match="they can link the provider"):
+            services.remove_factors(actor=OPERATOR, user=alice.user)
+
+        assert sign_in_alone(key).status_code == 200
+
+    @pytest.mark.parametrize("way", ["link", "identity"])
+    def test_operator_removes_passkeys_of_whoever_has_another_way(
+        self, alice_with_email: Person, provider: Provider, mailbox: Mailbox, way: str
+    ) -> None:
+        add_passkey(alice_with_email.user)
+        User.objects.update(password=make_password(None), **({} if way == "link" else {"email": None}))
+        if way == "identity":
+            add_identity(alice_with_email.user, "alice")
+
+        services.remove_factors(actor=OPERATOR, user=alice_with_email.user)
+
+        assert not Passkey.objects.exists()
+
+    @override_settings(PASSWORD_LOGIN=False)
+    def test_password_and_address_are_a_way_where_passwords_are_off(
+        self, alice_with_email: Person, provider: Provider
+    ) -> None:
+        """They link the identity with the same address."""
+        add_passkey(alice_with_email.user)
+
+        services.remove_factors(actor=OPERATOR, user=alice_with_email.user)
+
+        assert not Passkey.objects.exists()
+
 
 class TestPlace:
     """Passkeys belong to the host of MAIM_PUBLIC_URL, or to MAIM_PASSKEY_DOMAIN."""
@@ -275,6 +313,9 @@ def test_changes_are_told_by_mail(alice_with_email: Person, mailbox: Mailbox) ->
 
     assert send_due() == 2
     assert mailbox.subjects == ["Your second factors were changed"] * 2
+    texts = [parts(mail)[0] for mail in mailbox.mails]
+    assert "A passkey was added to your account" in texts[0]
+    assert "A passkey of your account was removed" in texts[1]
 
 
 def test_used_challenges_are_swept(key: SecurityKey) -> None:

@@ -20,7 +20,7 @@ from core.models import AuditEntry
 from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, answer, enrol, login
-from tests.support.mail import Mailbox
+from tests.support.mail import Mailbox, parts
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
 
@@ -195,6 +195,7 @@ class TestRecoveryCodes:
 
         assert send_due() == 1
         assert mailbox.subjects == ["Your second factors were changed"]
+        assert "A recovery code was used" in parts(mailbox.mails[0])[0]
 
 
 class TestSignInAddress:

@@ -17,6 +17,7 @@ from accounts.serializers import (
     OidcLinkRequest,
     OidcStartRequest,
     OidcStartResponse,
+    SecondFactorResponse,
     SignInWaysResponse,
     TokenResponse,
 )
@@ -58,6 +59,7 @@ class OidcLinkView(NoStoreMixin, AnonymousView):
         request=OidcLinkRequest,
         response=TokenResponse,
         errors=(409, 429),
+        extra_responses={403: SecondFactorResponse},
     )
     def post(self, request: Request) -> Response:
         return sign_in(self, services.link_identity(actor=self.actor, **self.validated_data(OidcLinkRequest)))

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from core.http.surfaces import Surface
+from core.waiting import belong_to
 
 MAX_WAIT_SECONDS = 2.0
 # With less than this to expect, few requests wait in vain.
@@ -65,15 +66,16 @@ class ThreadQueue:
     A thread that ends a request begins the next by itself, because the event loop of a busy worker would be slow to
     hand it one. Threads that compute compete with the event loop for the interpreter, and many of them serve no more
     requests than a few. So fewer are used while the event loop is late, and all while it is on time, as it is when they
-    wait for the database.
+    wait for the database. Those that say that they wait (core.waiting) are not counted among them.
     """
 
     def __init__(self, surface: Surface) -> None:
         self._most = surface.threads
-        self._threads = ThreadPoolExecutor(surface.threads, thread_name_prefix=surface.name)
+        self._threads = ThreadPoolExecutor(surface.threads, surface.name, belong_to, (self,))
         self._lock = threading.Lock()  # of what follows, which threads change, too
         self._limit = surface.threads
         self._running = 0
+        self._away = 0  # the threads that wait
         self._waiting: deque[_Call] = deque()
         # While requests wait: the average time between two ends, and the time of the last.
         self._interval = 0.0
@@ -121,12 +123,34 @@ class ThreadQueue:
             self._watch.cancel()
         self._threads.shutdown()
 
+    def leave(self) -> None:
+        """Begin another request while the thread that calls waits (core.waiting)."""
+        with self._lock:
+            self._away += 1
+            self._running -= 1
+            call = None
+            if self._running < self._limit and self._is_free():
+                self._running += 1
+                call = self._take()
+        if call is not None:
+            self._threads.submit(self._work, call)
+
+    def come_back(self) -> None:
+        """Count a thread again that has waited, also beyond the limit."""
+        with self._lock:
+            self._away -= 1
+            self._running += 1
+
+    def _is_free(self) -> bool:
+        """Return whether there is a thread that neither runs a request nor waits in one."""
+        return self._running + self._away < self._most
+
     def _begin(self, call: _Call) -> bool:
         """Begin a call in a free thread, or let it wait. Return whether it has begun."""
         if self._running >= FEWEST_THREADS:
             self._watch_lag()
         with self._lock:
-            if self._running >= self._limit:
+            if self._running >= self._limit or not self._is_free():
                 self._waiting.append(call)
                 return False
             self._running += 1
@@ -184,7 +208,7 @@ class ThreadQueue:
                 self._limit = min(self._most, self._limit + 1)
             begin = None
             # Beyond the limit, too: otherwise threads that only wait could keep everybody else waiting.
-            if self._waiting and self._running < self._most:
+            if self._waiting and self._is_free():
                 self._running += 1
                 begin = self._take()
             is_quiet = self._running <= FEWEST_THREADS and not self._waiting and self._limit == self._most

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.test import override_settings
-from django.utils import timezone
 
 from accounts import services as accounts
 from accounts.models import Identity, OidcFlow, TotpFactor, User
+from core.admin_base import SIGNED_IN_AT
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, enrol
 from tests.support.oidc import Provider, provider_at_work
@@ -100,12 +99,46 @@ def test_operator_without_a_password_adds_the_factor_that_is_required(
 @override_settings(ADMIN_REQUIRE_MFA=True)
 def test_old_sign_in_confirms_no_new_factor(browser: SurfaceClient, provider: Provider) -> None:
     sign_in(browser, provider, groups=["ops"])
-    User.objects.update(last_login=timezone.now() - timedelta(minutes=11))
+    make_old(browser)
+    sign_in(SurfaceClient(), provider, groups=["ops"])  # elsewhere, which is another session
 
     refused = browser.post("/admin/factors/", {"action": "begin"})
 
     assert "enrolment" not in refused.context
     assert not TotpFactor.objects.exists()
+
+
+@override_settings(ADMIN_REQUIRE_MFA=True)
+def test_operator_signs_in_again_and_comes_back_to_add_the_factor(browser: SurfaceClient, provider: Provider) -> None:
+    sign_in(browser, provider, groups=["ops"])
+    assert "/admin/oidc/" not in browser.get("/admin/factors/").content.decode()
+    make_old(browser)
+    page = browser.get("/admin/factors/").content.decode()
+    assert 'href="/admin/oidc/acme/start?next=/admin/factors/"' in page
+
+    back = sign_in(browser, provider, target="/admin/factors/", groups=["ops"])
+
+    assert back["Location"] == "/admin/factors/"
+    assert "enrolment" in browser.post(back["Location"], {"action": "begin"}).context
+
+
+def test_second_factor_confirms_anew_as_well(browser: SurfaceClient, provider: Provider) -> None:
+    sign_in(browser, provider, groups=["ops"])
+    app = enrol(Identity.objects.get().user)
+    make_old(browser)
+
+    asked = sign_in(browser, provider, target="/admin/factors/", groups=["ops"])
+    assert browser.post("/admin/factors/", {"action": "renew"}).context.get("recovery_codes") is None
+    browser.post(asked["Location"], {"code": app.code()})
+
+    assert len(browser.post("/admin/factors/", {"action": "renew"}).context["recovery_codes"]) == 10
+
+
+def make_old(browser: SurfaceClient) -> None:
+    """Let a session have begun eleven minutes ago."""
+    session = browser.session
+    session[SIGNED_IN_AT] -= 11 * 60
+    session.save()
 
 
 @pytest.mark.parametrize(

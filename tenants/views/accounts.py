@@ -11,6 +11,7 @@ from accounts import services as accounts
 from accounts.models import User
 from accounts.serializers import (
     AccountClosureRequest,
+    IdentityRefusalResponse,
     OidcFinishRequest,
     ProfileRequest,
     RegisterRequest,
@@ -41,6 +42,7 @@ class OidcFinishView(NoStoreMixin, AnonymousView):
         request=OidcFinishRequest,
         response=TokenResponse,
         errors=(404, 409, 429),
+        extra_responses={403: IdentityRefusalResponse},
     )
     def post(self, request: Request, provider: str) -> Response:
         proven = accounts.finish_flow(actor=self.actor, provider_id=provider, **self.validated_data(OidcFinishRequest))

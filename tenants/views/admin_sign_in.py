@@ -25,9 +25,9 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import View
 
 from accounts import services as accounts
+from accounts.admin_sign_in import anonymous, log_in_operator
 from accounts.errors import LinkRequired
 from accounts.models import User
-from accounts.operator_sign_in import anonymous, log_in_operator
 from accounts.services.identities import CHALLENGE_LIFETIME
 from accounts.services.oidc import FLOW_LIFETIME
 from accounts.validators import MAX_PASSWORD_LENGTH

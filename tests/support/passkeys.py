@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from accounts import passkey_challenges, passkeys, recovery_codes, services
+from accounts import passkey_challenges, recovery_codes, services, webauthn
 from accounts.models import Passkey, User
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD, Person
@@ -17,7 +17,7 @@ PASSKEYS = "/api/v1/auth/factors/passkeys"
 def add_passkey(user: User, key: SecurityKey | None = None) -> SecurityKey:
     """Give a user a passkey without an audit entry, and return the key that has it."""
     key = key or SecurityKey()
-    made = passkeys.register("challenge", key.create(passkeys.creation_options(user, "challenge", [])))
+    made = webauthn.register("challenge", key.create(webauthn.creation_options(user, "challenge", [])))
     Passkey.objects.create(user=user, name="key", **asdict(made))
     recovery_codes.issue(user)
     return key
@@ -77,6 +77,6 @@ def values_for(user: User, path: str) -> dict[str, Any]:
         return {"challenge": asked.challenge, "credential": key.get(asked.options)}
     if path == f"{PASSKEYS}/confirm":
         challenge = passkey_challenges.issue(passkey_challenges.purpose_of_adding(user))
-        options = passkeys.creation_options(user, challenge, [])
+        options = webauthn.creation_options(user, challenge, [])
         return {"challenge": challenge, "credential": SecurityKey().create(options)}
     return {"passkey_id": user.passkeys.latest("created_at").id}

@@ -6,12 +6,13 @@ import asyncio
 import dataclasses
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
 
 from core.http.surfaces import PUBLIC
+from core.waiting import waiting
 from maim.server import thread_queue
 from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
 from tests.support.instances import wait_until
@@ -31,15 +32,19 @@ class Surface:
         self._may_end = {name: threading.Event() for name in ("a", "b", "c", "d", "e")}
         self.gone = {name: asyncio.Event() for name in self._may_end}
 
-    def send(self, name: str) -> asyncio.Task[str]:
+    def send(self, name: str, *, waits: bool = False, first: str = "") -> asyncio.Task[str]:
+        """Send a request. With `waits`, it says that it waits, when `first` is released."""
+
         async def client_gone() -> None:
             await self.gone[name].wait()
 
-        return asyncio.create_task(self.queue.run(client_gone, self._serve, name))
+        return asyncio.create_task(self.queue.run(client_gone, self._serve, name, waits, first))
 
-    def _serve(self, name: str) -> str:
+    def _serve(self, name: str, waits: bool, first: str) -> str:
         self.begun.append(name)
-        assert self._may_end[name].wait(10)
+        assert not first or self._may_end[first].wait(10)
+        with waiting() if waits else nullcontext():
+            assert self._may_end[name].wait(10)
         return name
 
     def release(self, *names: str) -> None:
@@ -245,6 +250,59 @@ class TestLateEventLoop:
 
             surface.release("c", "d")
             assert await asyncio.gather(*both) == ["c", "d"]
+
+        run(scenario)
+
+    def test_threads_that_say_that_they_wait_are_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(thread_queue.ThreadQueue, "_watch_lag", lambda self: None)  # so that it lets none in
+
+        async def scenario(surface: Surface) -> None:
+            surface.queue._limit = 1
+            patient = surface.send("a", waits=True)
+            while "a" not in surface.begun:
+                await asyncio.sleep(0.01)
+            running, queued = surface.send("b"), surface.send("c")
+            while "b" not in surface.begun:
+                await asyncio.sleep(0.01)
+            assert "c" not in surface.begun, "one computes"
+            surface.release("a", "b", "c")
+
+            assert list(await asyncio.gather(patient, running, queued)) == ["a", "b", "c"]
+            surface.release("d", "e")
+            assert list(await asyncio.gather(surface.send("d"), surface.send("e"))) == ["d", "e"]
+            assert (surface.queue._running, surface.queue._away) == (0, 0)
+
+        run(scenario)
+
+    def test_thread_that_begins_to_wait_lets_a_queued_request_begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(thread_queue.ThreadQueue, "_watch_lag", lambda self: None)
+
+        async def scenario(surface: Surface) -> None:
+            surface.queue._limit = 1
+            patient = surface.send("a", waits=True, first="b")
+            queued = surface.send("c")
+            await asyncio.sleep(0)
+            surface.release("b", "c")
+
+            assert await asyncio.wait_for(queued, 10) == "c", "before the first has ended"
+            surface.release("a")
+            assert await patient == "a"
+
+        run(scenario)
+
+    def test_request_is_refused_while_all_threads_wait_or_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(thread_queue, "MAX_WAIT_SECONDS", 0.05)
+
+        async def scenario(surface: Surface) -> None:
+            both = [surface.send("a", waits=True), surface.send("b")]
+            while len(surface.begun) < THREADS:
+                await asyncio.sleep(0.01)
+            with pytest.raises(Overloaded):
+                await surface.send("c")
+            surface.release("a", "b")
+
+            assert await asyncio.gather(*both) == ["a", "b"]
+            assert "c" not in surface.begun
 
         run(scenario)
 

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
+from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.models import Session
 from django.urls import reverse
 
 from accounts import services
+from accounts.admin_sign_in import CHALLENGE_COOKIE
 from accounts.mail.sender import send_due
 from accounts.models import RecoveryCode, SignInAddress, SignInChallenge, TotpFactor, User
-from accounts.operator_sign_in import CHALLENGE_COOKIE
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, enrol
-from tests.support.mail import Mailbox
+from tests.support.mail import Mailbox, parts
 from tests.support.operators import Operator, form_of
+from tests.support.passkeys import add_passkey
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
@@ -285,6 +287,14 @@ class TestLoss:
         assert entry.object_id == alice_with_email.user.pk
         assert send_due() == 1
         assert mailbox.recipients == ["alice@example.com"]
+        assert "An operator removed all second factors" in parts(mailbox.mails[0])[0]
+
+    def test_page_says_what_to_do_for_whoever_could_not_come_in_again(self, olivia: Operator, alice: Person) -> None:
+        add_passkey(alice.user)
+        User.objects.filter(pk=alice.user.pk).update(password=make_password(None))
+
+        assert "set a password for them first" in olivia.submit(self.page(alice)).content.decode()
+        assert "passkey" in services.methods_of(alice.user)
 
     def test_user_without_a_factor_is_an_error(self, olivia: Operator, alice: Person) -> None:
         assert "This user has no second factor" in olivia.submit(self.page(alice)).content.decode()

@@ -12,16 +12,18 @@ from django.contrib.auth import login
 from django.contrib.auth.views import LoginView, RedirectURLMixin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 
 from accounts import services
+from accounts.admin_passkeys import CredentialField
 from accounts.challenges import LIFETIME
 from accounts.models import User
-from accounts.operator_passkeys import CredentialField
 from accounts.services import SecondFactorRequired
 from core.actor import Actor, ActorKind
+from core.admin_base import SIGNED_IN_AT
 from core.admin_forms import show_error
 from core.errors import DomainError
 from core.http.request_context import RequestContext
@@ -96,9 +98,17 @@ def log_in_operator(request: HttpRequest, user: User, target: str) -> HttpRespon
         services.sign_in_operator(actor=anonymous(request), user=user)
     except SecondFactorRequired as required:
         return _ask_for_factor(required.challenge, target)
-    login(request, user)
-    request.session.pop(SECOND_FACTOR, None)  # of a sign-in before, whose factor may be removed since
+    _open_session(request, user, None)
     return HttpResponseRedirect(target)
+
+
+def _open_session(request: HttpRequest, user: User, method: str | None) -> None:
+    """Open a session, which knows the method of the second factor and its time. It replaces what one before knew."""
+    login(request, user)
+    request.session[SIGNED_IN_AT] = timezone.now().timestamp()
+    request.session.pop(SECOND_FACTOR, None)
+    if method is not None:
+        request.session[SECOND_FACTOR] = method
 
 
 def _ask_for_factor(challenge: str, target: str) -> HttpResponse:
@@ -140,8 +150,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
         except DomainError as error:
             show_error(form, error)
             return self.form_invalid(form)
-        login(self.request, user)
-        self.request.session[SECOND_FACTOR] = form.method
+        _open_session(self.request, user, form.method)
         response = HttpResponseRedirect(self.get_success_url())
         response.delete_cookie(CHALLENGE_COOKIE, path=reverse("admin:second_factor"), samesite="Strict")
         return response

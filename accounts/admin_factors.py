@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
@@ -13,13 +14,14 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
 from accounts import services
+from accounts.admin_passkeys import NewPasskeyForm, PasskeyNameField
+from accounts.admin_sign_in import SECOND_FACTOR, CodeField
 from accounts.models import User
-from accounts.operator_passkeys import NewPasskeyForm
-from accounts.operator_sign_in import SECOND_FACTOR, CodeField
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.admin_base import actor_of
 from core.admin_forms import show_error
 from core.errors import DomainError
+from core.setting_types import OidcProvider
 
 
 class ConfirmationForm(forms.Form):
@@ -38,6 +40,11 @@ class FirstCodeForm(forms.Form):
     code = CodeField(label=_("Code that the app shows"))
 
 
+class RenamePasskeyForm(forms.Form):
+    name = PasskeyNameField()
+    passkey_id = forms.CharField(max_length=50, widget=forms.HiddenInput)
+
+
 class RemovePasskeyForm(ConfirmationForm):
     passkey_id = forms.CharField(max_length=50, widget=forms.HiddenInput)
 
@@ -48,6 +55,7 @@ FORMS: dict[str, type[forms.Form]] = {
     "remove": ConfirmationForm,
     "begin_passkey": ConfirmationForm,
     "add_passkey": NewPasskeyForm,
+    "rename_passkey": RenamePasskeyForm,
     "remove_passkey": RemovePasskeyForm,
     "renew": ConfirmationForm,
 }
@@ -88,6 +96,7 @@ class OwnFactorsView(TemplateView):
             "remove": self._remove,
             "begin_passkey": self._begin_passkey,
             "add_passkey": self._add_passkey,
+            "rename_passkey": self._rename_passkey,
             "remove_passkey": self._remove_passkey,
             "renew": self._renew,
         }
@@ -116,6 +125,10 @@ class OwnFactorsView(TemplateView):
         self.request.session[SECOND_FACTOR] = "passkey"
         return {"recovery_codes": added.recovery_codes}
 
+    def _rename_passkey(self, **values: Any) -> dict[str, Any]:
+        services.rename_passkey(**values)
+        return {}
+
     def _remove_passkey(self, **values: Any) -> dict[str, Any]:
         services.remove_passkey(**values)
         return self._forget_factor()
@@ -127,21 +140,32 @@ class OwnFactorsView(TemplateView):
         return {}
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        own = services.factors_of(cast(User, self.request.user))
+        user = cast(User, self.request.user)
+        own = services.factors_of(user)
         unsent = {action: form(auto_id=f"{action}_%s") for action, form in FORMS.items()}
         page = {
             **self.site.each_context(self.request),
             "title": _("Second factors"),
             "own": own,
             "app": next((factor for factor in own["factors"] if factor["method"] == "totp"), None),
-            "passkeys": [
-                {**factor, "form": _removal_form(factor["id"])}
-                for factor in own["factors"]
-                if factor["method"] == "passkey"
-            ],
+            "passkeys": [_with_forms(factor) for factor in own["factors"] if factor["method"] == "passkey"],
+            "must_sign_in_again": services.must_sign_in_again(actor=actor_of(self.request), user=user),
+            "providers": _providers_of(user),
         }
         return super().get_context_data(**{**page, **unsent, **context})
 
 
-def _removal_form(passkey_id: str) -> RemovePasskeyForm:
-    return RemovePasskeyForm(initial={"passkey_id": passkey_id}, auto_id=f"{passkey_id}_%s")
+def _with_forms(passkey: dict[str, Any]) -> dict[str, Any]:
+    """Return a passkey with the forms that rename and remove it."""
+    passkey_id = passkey["id"]
+    rename = RenamePasskeyForm(
+        initial={"passkey_id": passkey_id, "name": passkey["name"]}, auto_id=f"rename_{passkey_id}_%s"
+    )
+    remove = RemovePasskeyForm(initial={"passkey_id": passkey_id}, auto_id=f"{passkey_id}_%s")
+    return {**passkey, "rename": rename, "remove": remove}
+
+
+def _providers_of(user: User) -> list[OidcProvider]:
+    """Return the providers by which a user signs in."""
+    used = set(user.identities.values_list("provider", flat=True))
+    return [provider for provider in settings.OIDC_PROVIDERS.values() if provider.id in used]

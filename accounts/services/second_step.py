@@ -6,9 +6,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import challenges, throttle
 from accounts.models import SignInChallenge, User
-from accounts.passkeys import Options
 from accounts.services.methods import METHODS, Proof, methods_of
 from accounts.services.passkeys import second_step_options
+from accounts.webauthn import Options
 from core.actor import Actor
 from core.errors import Forbidden, Invalid, Unauthenticated
 

@@ -24,11 +24,14 @@ class CredentialField(forms.CharField):
             raise forms.ValidationError(str(error)) from error
 
 
+class PasskeyNameField(forms.CharField):
+    widget = forms.TextInput(attrs={"class": "vTextField"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(label=_("Name of the passkey"), max_length=PASSKEY_NAME_LENGTH, **options)
+
+
 class NewPasskeyForm(forms.Form):
-    name = forms.CharField(
-        label=_("Name of the passkey"),
-        max_length=PASSKEY_NAME_LENGTH,
-        widget=forms.TextInput(attrs={"class": "vTextField", "autofocus": True}),
-    )
+    name = PasskeyNameField(widget=forms.TextInput(attrs={"class": "vTextField", "autofocus": True}))
     challenge = forms.CharField(max_length=200, widget=forms.HiddenInput)
     credential = CredentialField()

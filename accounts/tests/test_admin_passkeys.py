@@ -117,11 +117,35 @@ def test_another_factor_keeps_the_session(olivia: Operator, settings: Any) -> No
     assert olivia.client.get("/admin/").status_code == 200
 
 
-def test_passkey_of_somebody_else_cannot_be_removed(olivia: Operator, alice: Any) -> None:
-    add_passkey(alice.user)
+def test_operator_renames_a_passkey(olivia: Operator) -> None:
+    add_passkey(olivia.user)
+    shown = olivia.get(FACTORS)
 
-    fields = {"action": "remove_passkey", "password": PASSWORD, "passkey_id": Passkey.objects.get().id}
+    fields = {"action": "rename_passkey", "passkey_id": value_in(shown, "passkey_id"), "name": "手机 📱"}
     page = olivia.client.post(FACTORS, fields)
 
+    assert "<bdi>手机 📱</bdi>" in page.content.decode()
+    assert olivia.audit_of("user.factor_rename").after["name"] == "手机 📱"
+
+
+def test_bad_name_of_a_passkey_is_a_form_error(olivia: Operator) -> None:
+    add_passkey(olivia.user)
+    passkey = Passkey.objects.get()
+
+    page = olivia.client.post(
+        FACTORS, {"action": "rename_passkey", "passkey_id": passkey.id, "name": "turned \u202e around"}
+    )
+
+    assert "errorlist" in page.content.decode()
+    assert Passkey.objects.get().name == passkey.name
+
+
+@pytest.mark.parametrize("change", [{"action": "rename_passkey", "name": "mine"}, {"action": "remove_passkey"}])
+def test_passkey_of_somebody_else_cannot_be_changed(olivia: Operator, alice: Any, change: dict[str, str]) -> None:
+    add_passkey(alice.user)
+    passkey = Passkey.objects.get()
+
+    page = olivia.client.post(FACTORS, {**change, "password": PASSWORD, "passkey_id": passkey.id})
+
     assert "You have no passkey with this id" in page.content.decode()
-    assert Passkey.objects.count() == 1
+    assert Passkey.objects.get().name == passkey.name
