@@ -101,21 +101,20 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
         return None if user is None else _notice(row, user, content).to(content.to)
 
 
+_NOTICES = {
+    QueuedMail.Kind.PASSWORD_CHANGED: texts.password_changed,
+    QueuedMail.Kind.EMAIL_CHANGED: texts.email_changed,
+    QueuedMail.Kind.FACTORS_CHANGED: texts.factors_changed,
+    QueuedMail.Kind.IDENTITY_ADDED: texts.identity_added,
+    QueuedMail.Kind.IDENTITY_REMOVED: texts.identity_removed,
+    QueuedMail.Kind.TOKEN_CREATED: texts.token_created,
+}
+
+
 def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
-    match row.kind:
-        case QueuedMail.Kind.PASSWORD_CHANGED:
-            return texts.password_changed(user)
-        case QueuedMail.Kind.EMAIL_CHANGED:
-            return texts.email_changed(user)
-        case QueuedMail.Kind.NEW_SIGN_IN:
-            return texts.new_sign_in(user, content.address, row.created_at)
-        case QueuedMail.Kind.FACTORS_CHANGED:
-            return texts.factors_changed(user)
-        case QueuedMail.Kind.IDENTITY_ADDED:
-            return texts.identity_added(user)
-        case QueuedMail.Kind.IDENTITY_REMOVED:
-            return texts.identity_removed(user)
-    raise AssertionError(row.kind)
+    if row.kind == QueuedMail.Kind.NEW_SIGN_IN:
+        return texts.new_sign_in(user, content.address, row.created_at)
+    return _NOTICES[QueuedMail.Kind(row.kind)](user)
 
 
 @transactional
