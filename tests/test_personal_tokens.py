@@ -16,6 +16,8 @@ from core.actor import Actor, ActorKind, TokenGrant, TokenScope
 from core.errors import Forbidden
 from core.http.docs import document
 from core.http.surfaces import PUBLIC
+from core.http.views import BaseView
+from maim import urls_public
 from tenants import members
 from tenants import services as tenants
 from tenants.access import default_tenant, get_tenant, tenant_errors, tenants_for
@@ -152,6 +154,18 @@ class TestRoutes:
         assert len(accepting) > 50
         assert {request for request in accepting if "/auth/" in request} == {"GET /api/v1/auth/me"}
         assert not [request for request in accepting if "ownership" in request]
+
+    def test_every_view_that_authenticates_asks_whether_it_takes_tokens(self) -> None:
+        views = [
+            getattr(pattern.callback, "cls", None)
+            for pattern in urls_public.urlpatterns
+            if hasattr(pattern, "callback")
+        ]
+        authenticating = [view for view in views if view is not None and view.authentication_classes]
+
+        assert len(authenticating) > 50
+        assert all(issubclass(view, BaseView) for view in authenticating)
+        assert not [view for view in authenticating if view.check_permissions is not BaseView.check_permissions]
 
     def test_head_is_what_get_is(self, alice: Person) -> None:
         client = script(alice.user, scope="read")

@@ -80,14 +80,16 @@ class BaseView(APIView):
         user = cast(AbstractBaseUser | None, self.request.user)
         if user is None:
             return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
+        auth = cast(str | TokenGrant | None, self.request.auth)
+        token = auth if isinstance(auth, TokenGrant) else None
         return Actor(
             kind=ActorKind.USER,
             id=user.pk,
             label=user.get_username(),
             request_id=context.request_id,
             address=context.address,
-            session_id=None if isinstance(self.request.auth, TokenGrant) else cast(str | None, self.request.auth),
-            token=self.request.auth if isinstance(self.request.auth, TokenGrant) else None,
+            session_id=None if isinstance(auth, TokenGrant) else auth,
+            token=token,
         )
 
     def check_permissions(self, request: Request) -> None:
