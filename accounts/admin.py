@@ -16,9 +16,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import services
+from accounts import personal_tokens, services
 from accounts.fields import USER_FIELDS
-from accounts.models import Invitation, QueuedMail, User
+from accounts.models import Invitation, PersonalToken, QueuedMail, User
 from accounts.services.methods import METHODS
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
@@ -174,6 +174,31 @@ class InvitationAdmin(OperatorAdmin):
 
     def delete(self, actor: Actor, row: Invitation) -> None:
         services.revoke_invitation(actor=actor, invitation_id=row.pk)
+
+
+@admin.register(PersonalToken)
+class PersonalTokenAdmin(OperatorAdmin):
+    """The personal access tokens of all users. Deleting one revokes it."""
+
+    list_display = ("name", "user", "scope", "tenant_id", "created_at", "expires_at", "last_used_at")
+    list_select_related = ("user",)
+    search_fields = ("id", "user_id", "tenant_id")
+    search_help_text = _("The id of a token, a user or a tenant, in full.")
+    fields = ("id", "masked_token", *list_display, "last_used_address")
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @admin.display(description=_("personal access token"))
+    def masked_token(self, row: PersonalToken) -> str:
+        return personal_tokens.masked(row.hint)
+
+    def delete(self, actor: Actor, row: PersonalToken) -> None:
+        services.revoke_token(actor=actor, token_id=row.pk)
 
 
 @admin.register(QueuedMail)

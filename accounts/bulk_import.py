@@ -11,7 +11,8 @@ from django.db.models import F
 
 from accounts.fields import USER_FIELDS
 from accounts.hashers import FormerPasswordHasher
-from accounts.models import TokenSession, User
+from accounts.models import PersonalToken, TokenSession, User
+from accounts.services.personal_tokens import end_tokens
 from core import audit, epoch
 from core.actor import Actor
 from core.audit import AuditChange
@@ -41,13 +42,15 @@ def is_former(password: str) -> bool:
 def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpdate[User]]) -> None:
     """Store new users, whose names must be free by then, and overwrite existing ones.
 
-    A changed password and a deactivation end all sessions of the user.
+    A changed password and a deactivation end all sessions of the user, and a deactivation their personal access tokens.
     """
     rows = _lock(changed)
     with_new_password = [existing.pk for existing, target in rows if existing.password != target.password]
     deactivated = [existing.pk for existing, target in rows if existing.is_active and not target.is_active]
     User.objects.filter(pk__in=deactivated).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*with_new_password, *deactivated]).delete()
+    if deactivated:
+        end_tokens(actor, PersonalToken.objects.filter(user__in=deactivated))
     activity_changed = [existing.pk for existing, target in rows if existing.is_active != target.is_active]
     if settings.KEYS_OFF_WITH_OWNER and activity_changed:
         epoch.invalidate(*activity_changed)

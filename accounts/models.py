@@ -13,12 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from accounts.hashers import normalize_password, spellings
 from accounts.managers import UserManager
 from core import ids
+from core.actor import TokenScope
 from core.display import DisplayName, ShownByName
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.text import fold
 
 DEVICE_LENGTH = 300
-PASSKEY_NAME_LENGTH = 100
+PASSKEY_NAME_LENGTH = TOKEN_NAME_LENGTH = 100
+TOKEN_SCOPES = [(TokenScope.READ.value, _("read")), (TokenScope.WRITE.value, _("read and write"))]
 
 
 class User(ShownByName, AbstractBaseUser, PermissionsMixin):
@@ -144,6 +146,35 @@ class TokenSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id}: {self.user_id}"
+
+
+class PersonalToken(models.Model):
+    """A personal access token of a user's own programs, as its digest.
+
+    `tenant_id` restricts it to one tenant. It is no foreign key, because this app knows no tenants; tenants.access asks
+    whether the user is a member of it.
+    """
+
+    id = IdField(primary_key=True, default=ids.personal_token_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="personal_tokens", verbose_name=_("user"))
+    name = models.CharField(_("name"), max_length=TOKEN_NAME_LENGTH)
+    scope = ExactCharField(_("scope"), max_length=10, choices=TOKEN_SCOPES)
+    tenant_id = IdField(_("tenant"), null=True, db_index=True)
+    digest = ExactCharField(max_length=64, unique=True, editable=False)
+    # The last four digits of the random part, by which people tell masked tokens apart.
+    hint = ExactCharField(max_length=4, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"), db_index=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True)
+    last_used_address = ExactCharField(_("last used from"), max_length=45, default="")
+
+    class Meta:
+        verbose_name = _("personal access token")
+        verbose_name_plural = _("personal access tokens")
+        indexes = (models.Index(fields=["created_at", "id"], name="personal_token_newest"),)
+
+    def __str__(self) -> str:
+        return DisplayName(self.name)
 
 
 class SignInAddress(models.Model):
@@ -336,6 +367,7 @@ class QueuedMail(models.Model):
         IDENTITY_ADDED = "identity_added", _("notice of a new way to sign in")
         IDENTITY_REMOVED = "identity_removed", _("notice of a removed way to sign in")
         ACCOUNT_CLOSED = "account_closed", _("notice of a closed account")
+        TOKEN_CREATED = "token_created", _("notice of a new personal access token")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts.models import PASSKEY_NAME_LENGTH
+from accounts import personal_tokens
+from accounts.models import PASSKEY_NAME_LENGTH, TOKEN_NAME_LENGTH, PersonalToken
 from accounts.services.methods import METHODS
-from core.http.fields import ChoiceField, JSONObjectField, RequestSerializer, StrictCharField
+from core.actor import TokenScope
+from core.http.fields import (
+    ID_LENGTH,
+    ChoiceField,
+    JSONObjectField,
+    RequestSerializer,
+    StrictCharField,
+    StrictIntegerField,
+    UTCDateTimeField,
+)
 
 
 class RegisterRequest(RequestSerializer):
@@ -173,6 +187,57 @@ class SessionResponse(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     last_seen_at = serializers.DateTimeField(allow_null=True, help_text="Exact to five minutes.")
     is_current = serializers.BooleanField(help_text="Whether this request belongs to it.")
+
+
+class PersonalTokenNameRequest(RequestSerializer):
+    name = StrictCharField(max_length=TOKEN_NAME_LENGTH)
+
+
+class PersonalTokenRequest(PersonalTokenNameRequest):
+    scope = ChoiceField(choices=[scope.value for scope in TokenScope])
+    tenant_id = StrictCharField(
+        max_length=ID_LENGTH, required=False, help_text="The only tenant that it is for. Default: all one's tenants."
+    )
+    expires_at = UTCDateTimeField(
+        required=False, help_text="Default: in 90 days. At most a year from now (`MAIM_TOKEN_MAX_DAYS`)."
+    )
+    expires_in = StrictIntegerField(
+        required=False,
+        min_value=1,
+        max_value=int(settings.TOKEN_MAX_LIFETIME.total_seconds()),
+        help_text="The same, in seconds from now.",
+    )
+    password = StrictCharField(
+        max_length=1024, trim_whitespace=False, required=False, help_text="Needed from whoever has one."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Replace `expires_in` by the time that it means. Raise ValidationError for both."""
+        seconds = attrs.pop("expires_in", None)
+        if seconds is None:
+            return attrs
+        if attrs.get("expires_at") is not None:
+            raise serializers.ValidationError({"expires_in": [_("Send either `expires_at` or `expires_in`")]})
+        return {**attrs, "expires_at": timezone.now() + timedelta(seconds=seconds)}
+
+
+class PersonalTokenResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    token = serializers.SerializerMethodField(help_text="Masked.")
+    scope = ChoiceField(choices=[scope.value for scope in TokenScope])
+    tenant_id = serializers.CharField(allow_null=True, help_text="The only tenant that it is for.")
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="Exact to a minute.")
+    last_used_address = serializers.CharField(help_text="Where that request came from; empty before the first.")
+
+    def get_token(self, row: PersonalToken) -> str:
+        return personal_tokens.masked(row.hint)
+
+
+class CreatedPersonalTokenResponse(PersonalTokenResponse):
+    token = serializers.CharField(help_text="In clear, shown this once.")  # type: ignore[assignment]
 
 
 class SecondFactorResponse(serializers.Serializer[Any]):

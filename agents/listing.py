@@ -85,6 +85,9 @@ class AgentList:
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
         if actor.kind != ActorKind.USER:
             raise ValueError(f"only people have a list of agents, not {actor.kind}")
+        if actor.only_tenant_id is not None:
+            is_open = filters.get("tenant_id") in (None, actor.only_tenant_id)
+            filters = {**filters, "tenant_id": actor.only_tenant_id if is_open else ""}
         self._actor, self._sort, self._filters = actor, sort, filters
         self._names = tuple(name for name in _FILTERS if name in filters)
         self._values = [_value(name, filters[name]) for name in self._names]
@@ -149,7 +152,10 @@ def get_listed_agent(actor: Actor, agent_id: str) -> ListedAgent:
     # MariaDB ignores blanks at the end, and the prepared SQL does not pass through `ExactCharField`.
     if actor.kind != ActorKind.USER or not found or found[0][0] != agent_id:
         raise AgentNotFound
-    return _convert(found[0])
+    agent = _convert(found[0])
+    if not actor.may_enter(agent.tenant_id):
+        raise AgentNotFound
+    return agent
 
 
 def _fetch(sql: str, values: Sequence[Any]) -> Sequence[Any]:

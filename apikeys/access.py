@@ -32,6 +32,8 @@ def read_newest_keys(actor: Actor, part: slice, *, tenant_id: str, agent_id: str
 
     Only people and trusted actors list keys. Raise ValueError for others.
     """
+    if not actor.may_enter(tenant_id):
+        return []
     if not actor.is_trusted and actor.kind != ActorKind.USER:
         raise ValueError(f"only people and trusted actors have a list of keys, not {actor.kind}")
     keys = _select_newest(part, None if actor.is_trusted else actor.id, tenant_id, agent_id)

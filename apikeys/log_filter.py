@@ -10,7 +10,7 @@ _formatter = logging.Formatter()
 
 
 class SecretsFilter(logging.Filter):
-    """Masks API keys in log lines, because one that is sent in place of an id in a path would be in the access log.
+    """Masks API keys and tokens in log lines, because one that is sent in place of an id in a path would be logged.
 
     Tracebacks are masked too: a database quotes the values that it refuses.
     """

@@ -28,11 +28,32 @@ KIND_NAMES = {
 }
 
 
+class TokenScope(StrEnum):
+    """The scope of a personal access token. Writing includes reading."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenGrant:
+    """The rights of a personal access token: of its owner's, those of its scope, in one tenant or in all."""
+
+    id: str
+    scope: TokenScope
+    tenant_id: str | None = None
+
+    def allows(self, scope: TokenScope) -> bool:
+        """Return whether the token may be used for what needs this scope."""
+        return scope == TokenScope.READ or self.scope == TokenScope.WRITE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
     """The actor of a change. `id` is set for people; `label` is the name of a person or a command.
 
-    `session_id` is the session whose token a person sent. `signed_in_at` is when an operator began the admin's session.
+    `session_id` is the session whose token a person sent; `token` is the personal access token that they sent instead.
+    `signed_in_at` is when an operator began the admin's session.
     """
 
     kind: ActorKind
@@ -42,11 +63,21 @@ class Actor:
     address: str = ""
     session_id: str | None = None
     signed_in_at: datetime | None = None
+    token: TokenGrant | None = None
 
     @property
     def is_trusted(self) -> bool:
         """True if the actor may access every tenant."""
         return self.kind in (ActorKind.INTERNAL, ActorKind.OPERATOR, ActorKind.COMMAND)
+
+    @property
+    def only_tenant_id(self) -> str | None:
+        """The tenant to which the actor's token is restricted, if it is."""
+        return None if self.token is None else self.token.tenant_id
+
+    def may_enter(self, tenant_id: str) -> bool:
+        """Return whether the actor's token, if there is one, is good for this tenant."""
+        return self.only_tenant_id in (None, tenant_id)
 
 
 def display_name(kind: str, label: str) -> str:

@@ -40,6 +40,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "kind",
         "actor_id",
         "actor",
+        "token_id",
         "address",
         "request_id",
         "object_id",

@@ -97,6 +97,7 @@ def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:
         after=after,
         request_id=actor.request_id,
         address=actor.address,
+        token_id=None if actor.token is None else actor.token.id,
     )
     entry.signature = entries.signature_of(entry)
     return entry

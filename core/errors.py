@@ -70,6 +70,12 @@ class Forbidden(DomainError):
     message = _("You are not allowed to do this")
 
 
+class ReadOnlyToken(Forbidden):
+    """A write by a personal access token that may only read."""
+
+    message = _("This personal access token may only read")
+
+
 class NotFound(DomainError):
     """An object that does not exist or belongs to somebody else. The caller cannot tell which."""
 

@@ -44,7 +44,9 @@ def run_once(*, actor: Actor, key: str, request: str, body: Any, operation: Call
     """
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise Invalid({"Idempotency-Key": [_("1 to 255 printable ASCII characters")]})
-    digest = _digest(actor.kind, actor.id, key)
+    # A token gets no response that was for its owner, nor one that was for another token, which may reach more.
+    sender = [actor.kind, actor.id] if actor.token is None else [actor.kind, actor.id, actor.token.id]
+    digest = _digest(*sender, key)
     request_digest = _digest(request, body)
 
     @transactional_and_propagated

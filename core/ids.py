@@ -42,5 +42,9 @@ def key_id() -> str:
     return new_id("key")
 
 
+def personal_token_id() -> str:
+    return new_id("token")
+
+
 def passkey_id() -> str:
     return new_id("passkey")

@@ -26,6 +26,8 @@ class AuditEntry(AppendOnly):
     after = JSONTextField(_("after"), null=True)
     request_id = ExactCharField(_("request id"), max_length=64)
     address = ExactCharField(_("address"), max_length=45)
+    # The personal access token by which a person acted.
+    token_id = IdField(_("access token"), null=True)
     # Of all columns but the id (core.audit_chain); None if the version before wrote the entry.
     signature = ExactCharField(max_length=80, null=True)
 

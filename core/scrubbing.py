@@ -1,7 +1,8 @@
-"""Masking of API keys in text that somebody writes or that is logged (apikeys.keyformat has their format).
+"""Masking of API keys and personal access tokens in text that somebody writes or that is logged.
 
-People paste keys into descriptions, and bots report requests with keys in them. So a key is found in the spellings in
-which it gets there: without its prefix, in capitals, percent-encoded, or broken by a line end.
+Their formats are in apikeys.keyformat and accounts.personal_tokens. People paste keys into descriptions, and bots
+report requests with keys in them. So a key is found in the spellings in which it gets there: without its prefix, in
+capitals, percent-encoded, or broken by a line end. A token without its prefix is like any other number, and stays.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 
 PREFIX = "mmc_"
 MASK = f"{PREFIX}…"
+TOKEN_PREFIX = "mat_"  # noqa: S105  # of every token
+TOKEN_MASK = f"{TOKEN_PREFIX}…"
 
 # What may stand between two characters of a key: a line end, a tab, or an encoded blank.
 _BREAK = r"(?:%(?:0[9AD]|20)|\\[nrt]|[\r\n\t]){0,8}"
@@ -39,18 +42,23 @@ _KEY = re.compile(
 )
 
 
+# A personal access token, or the greater part of one.
+_HEX = "(?:[0-9a-f]|%(?:3[0-9]|[46][1-6]))"
+_TOKEN = re.compile(f"{_start('mat')}{_BREAK}(?:_|%5F)(?:{_BREAK}{_HEX}){{{_LEAST},72}}", re.IGNORECASE)
+
+
 def scrubbed(text: str) -> str:
-    """Return the text with the API keys in it masked."""
-    return _KEY.sub(MASK, text)
+    """Return the text with the API keys and tokens in it masked."""
+    return _TOKEN.sub(TOKEN_MASK, _KEY.sub(MASK, text))
 
 
 def scrubbed_text(text: str | None) -> str | None:
-    """Return an optional text with the API keys in it masked."""
+    """Return an optional text with the API keys and tokens in it masked."""
     return None if text is None else scrubbed(text)
 
 
 def scrubbed_json(value: Any) -> Any:
-    """Return a JSON value with the API keys in its texts and names masked."""
+    """Return a JSON value with the API keys and tokens in its texts and names masked."""
     if isinstance(value, str):
         return scrubbed(value)
     if isinstance(value, list):

@@ -221,6 +221,9 @@ class Environment(BaseSettings):
         description="The length of the network that counts as one address of IPv6 in `MAIM_AUTH_RATE`, because a "
         "provider gives each customer a whole network. 128: each address counts for itself.",
     )
+    MAIM_TOKEN_MAX_DAYS: int = Field(
+        365, ge=1, le=3650, description="How long a new personal access token may be good, in days."
+    )
     MAIM_WORKERS: int = Field(
         1, ge=1, le=64, description="Worker processes of each surface; more than one needs `REDIS_URL`."
     )

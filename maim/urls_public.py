@@ -13,7 +13,7 @@ from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
 from tenants.views import accounts as tenant_accounts
-from tenants.views import admin_sign_in, audit, members, tenants
+from tenants.views import admin_sign_in, audit, members, tenants, tokens
 
 handler400 = handlers.bad_request
 handler403 = handlers.permission_denied
@@ -36,6 +36,8 @@ urlpatterns = [
     path("api/v1/auth/password", passwords.PasswordChangeView.as_view()),
     path("api/v1/auth/sessions", sign_in.SessionListView.as_view()),
     path("api/v1/auth/sessions/<str:session_id>", sign_in.SessionDetailView.as_view()),
+    path("api/v1/auth/tokens", tokens.TokenListView.as_view()),
+    path("api/v1/auth/tokens/<str:token_id>", tokens.TokenDetailView.as_view()),
     path("api/v1/auth/factors", factors.FactorListView.as_view()),
     path("api/v1/auth/factors/totp", factors.TotpView.as_view()),
     path("api/v1/auth/factors/totp/confirm", factors.TotpConfirmView.as_view()),

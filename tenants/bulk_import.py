@@ -7,6 +7,7 @@ from functools import partial
 
 from django.conf import settings
 
+from accounts import services as accounts
 from accounts.models import User
 from agent_config.document import agent_defaults
 from agent_config.updates import apply_tenant_update
@@ -53,6 +54,8 @@ def import_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Row
         epoch.invalidate(stored.id)
         if stored.owner_id != owner_id:
             Membership.objects.filter(tenant=stored, user_id=owner_id).delete()
+            if owner_id is not None:
+                accounts.end_tokens_in(actor, tenant_id=stored.id, user_id=owner_id)
         recorded.append(AuditChange(stored.id, stored.id, was, TENANT_FIELDS.audit_state(stored)))
     _make_owners([*new, *(stored for stored, _wanted in changed)])
     audit.record_all(actor=actor, action="tenant.import", changes=recorded)

@@ -73,6 +73,7 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
     before = _audit_state(membership)
     membership.delete()
     OwnershipOffer.objects.filter(tenant=row, user_id=user_id).delete()
+    accounts.end_tokens_in(actor, tenant_id=row.id, user_id=user_id)
     audit.record(actor=actor, action="membership.remove", object_id=row.id, tenant_id=row.id, before=before)
 
 

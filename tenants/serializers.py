@@ -220,6 +220,7 @@ class AuditEntryResponse(serializers.Serializer[Any]):
     actor_id = serializers.CharField(allow_null=True, help_text="Of a person.")
     actor_name = serializers.CharField(allow_null=True, help_text="Of a person, as it was then.")
     address = serializers.CharField(allow_null=True, help_text="Of a person.")
+    token_id = serializers.CharField(allow_null=True, help_text="The personal access token by which a person acted.")
     action = serializers.CharField()
     object_id = serializers.CharField()
     before = serializers.DictField(allow_null=True)
@@ -235,6 +236,7 @@ class AuditEntryResponse(serializers.Serializer[Any]):
             "actor_id": entry.actor_id if is_person else None,
             "actor_name": (entry.actor_label or None) if is_person else None,
             "address": (entry.address or None) if is_person else None,
+            "token_id": entry.token_id,
             "action": entry.action,
             "object_id": entry.object_id,
             "before": entry.before,

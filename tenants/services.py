@@ -26,6 +26,7 @@ from core.models import FeedEntry
 from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
+from tenants.access import check_creation
 from tenants.errors import NAME_TAKEN, OwnsTenants, TenantNotFound
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
@@ -119,8 +120,10 @@ def create_tenant(
     """Create a tenant. A person becomes the owner of what they create; others may name an owner.
 
     An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
-    TenantNameTaken, BadConfig, Invalid for a bad name, and Unauthenticated for a person who was deleted meanwhile.
+    TenantNameTaken, BadConfig, Invalid for a bad name, Forbidden for a token that is for another tenant, and
+    Unauthenticated for a person who was deleted meanwhile.
     """
+    check_creation(actor)
     check_names(settings, TenantSettings.__annotations__)
     if actor.kind == ActorKind.USER:
         owner_id = actor.id
@@ -227,6 +230,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     lock_in_order(row.api_keys(manager="unscoped").all())
     counts.remove_tenant(row)
     row.delete()
+    accounts.end_tokens_in(actor, tenant_id=tenant.id)
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
 
 
@@ -239,11 +243,12 @@ class ListedMembership(NamedTuple):
     role: str
 
 
-def memberships_of(user_id: str) -> list[ListedMembership]:
-    """Return a person's memberships, oldest first."""
+def memberships_of(actor: Actor) -> list[ListedMembership]:
+    """Return the memberships of the person who acts, oldest first; by a token for one tenant, that in it alone."""
     with connection.cursor() as cursor:
-        cursor.execute(_select_memberships(), [user_id])
-        return [ListedMembership(*row) for row in cursor.fetchall()]
+        cursor.execute(_select_memberships(), [actor.id])
+        rows = [ListedMembership(*row) for row in cursor.fetchall()]
+    return [row for row in rows if actor.may_enter(row.tenant_id)]
 
 
 @prepared_sql

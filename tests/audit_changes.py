@@ -66,6 +66,14 @@ _PERSONAL = {**_TENANT, "tenant_name": "alice's Personal Tenant", "tenant_type":
 _TEMPLATE: dict[str, Any] = {"name": "new", "description": None, "tenant_id": "{tenant_id}", "config": {}}
 _PLUGIN: dict[str, Any] = {"agent_id": None, "plugin_name": "weather", "enabled": True, "config": {}}
 
+_TOKEN: dict[str, Any] = {
+    "user": "{user_id}",
+    "name": "script",
+    "scope": "write",
+    "tenant_id": None,
+    "expires_at": "{token_expiry}",
+}
+
 
 @dataclass(frozen=True)
 class Change:
@@ -265,6 +273,42 @@ CHANGES = [
         "session.delete",
         "{session_id}",
         before={"user": "{user_id}"},
+        after=None,
+        in_tenant=False,
+    ),
+    Change(
+        PUBLIC,
+        "POST /api/v1/auth/tokens",
+        {
+            "name": "script",
+            "scope": "read",
+            "tenant_id": "{tenant_id}",
+            "expires_at": "{token_expiry}",
+            "password": PASSWORD,
+        },
+        "token.create",
+        NEW,
+        before=None,
+        after={**_TOKEN, "scope": "read", "tenant_id": "{tenant_id}"},
+        in_tenant=False,
+    ),
+    Change(
+        PUBLIC,
+        "PATCH /api/v1/auth/tokens/{token_id}",
+        {"name": "another"},
+        "token.update",
+        "{token_id}",
+        before={"name": "script"},
+        after={"name": "another"},
+        in_tenant=False,
+    ),
+    Change(
+        PUBLIC,
+        "DELETE /api/v1/auth/tokens/{token_id}",
+        None,
+        "token.delete",
+        "{token_id}",
+        before=_TOKEN,
         after=None,
         in_tenant=False,
     ),

@@ -3,7 +3,7 @@
 `owner`, `member` and `stranger` are Alice, Bob and Charlie. The objects in the paths are Alice's; her agent's config
 has two versions, her tenant is offered to Bob, and the member in a path is Bob. `former` was an admin of her tenant.
 `inactive` is a deactivated admin of it who still holds a token, so that only the deactivation keeps them out. The last
-two columns are Alice and Bob while her tenant is suspended.
+two columns are Alice and Bob while her tenant is suspended. Her personal access tokens have a table of their own.
 
 A path may be followed by a member of the body. A request that names no tenant is about the caller's own first one,
 which Bob and Charlie have too.
@@ -17,6 +17,7 @@ COLUMNS = (
     "nobody", "owner", "admin", "member", "viewer", "stranger", "former", "inactive",
     "suspended owner", "suspended member",
 )  # fmt: skip
+TOKEN_COLUMNS = ("read token", "write token", "other token")
 
 # fmt: off
 PUBLIC = """
@@ -66,6 +67,12 @@ POST    /api/v1/auth/me/close                                 401  409  409  409
 GET     /api/v1/auth/sessions                                 401  200  200  200  200  200  200  401   200  200
 DELETE  /api/v1/auth/sessions                                 401  204  204  204  204  204  204  401   204  204
 DELETE  /api/v1/auth/sessions/{session_id}                    401  204  404  404  404  404  404  401   204  404
+GET     /api/v1/auth/tokens                                   401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/auth/tokens                                   401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/auth/tokens tenant_id={tenant_id}             401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/auth/tokens/{token_id}                        401  200  404  404  404  404  404  401   200  404
+PATCH   /api/v1/auth/tokens/{token_id}                        401  200  404  404  404  404  404  401   200  404
+DELETE  /api/v1/auth/tokens/{token_id}                        401  204  404  404  404  404  404  401   204  404
 
 GET     /api/v1/tenants                                       401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/tenants                                       401  200  200  200  200  200  200  401   200  200
@@ -148,6 +155,92 @@ POST    /api/v1/plugins/settings?tenant_id={tenant_id}        401  200  200  403
 GET     /api/v1/system/models                                 401  200  200  200  200  200  200  401   200  200
 GET     /api/v1/system/bot-defaults                           401  200  200  200  200  200  200  401   200  200
 GET     /api/v1/system/config-schema                          401  200  200  200  200  200  200  401   200  200
+"""
+
+# What personal access tokens of Alice's reach: one that may read, one that may write, and one that may write in another
+# tenant of hers alone. They are refused with 403 at every other request that needs a sign-in.
+TOKENS = """
+                                                              read write other
+GET     /api/v1/auth/me                                       200  200   200
+
+GET     /api/v1/tenants                                       200  200   200
+POST    /api/v1/tenants                                       403  200   403
+GET     /api/v1/tenants/{tenant_id}                           200  200   404
+PUT     /api/v1/tenants/{tenant_id}                           403  200   404
+DELETE  /api/v1/tenants/{tenant_id}                           403  200   404
+GET     /api/v1/tenants/{tenant_id}/usage                     200  200   404
+GET     /api/v1/tenants/{tenant_id}/audit                     200  200   404
+GET     /api/v1/tenants/{tenant_id}/limits                    200  200   404
+GET     /api/v1/tenants/{tenant_id}/members                   200  200   404
+PUT     /api/v1/tenants/{tenant_id}/members/{user_id}         403  200   404
+DELETE  /api/v1/tenants/{tenant_id}/members/{user_id}         403  200   404
+
+GET     /api/v1/agents                                        200  200   200
+POST    /api/v1/agents                                        403  200   200
+POST    /api/v1/agents tenant_id={tenant_id}                  403  200   404
+GET     /api/v1/agents/{agent_id}                             200  200   404
+PUT     /api/v1/agents/{agent_id}                             403  200   404
+PATCH   /api/v1/agents/{agent_id}                             403  200   404
+DELETE  /api/v1/agents/{agent_id}                             403  204   404
+GET     /api/v1/agents/{agent_id}/usage                       200  200   404
+
+POST    /api/v1/agents/import                                 403  200   200
+POST    /api/v1/agents/import?tenant_id={tenant_id}           403  200   404
+POST    /api/v1/agents/{agent_id}/duplicate                   403  200   404
+GET     /api/v1/agents/{agent_id}/export                      200  200   404
+
+GET     /api/v1/agents/{agent_id}/config                      200  200   404
+PUT     /api/v1/agents/{agent_id}/config                      403  200   404
+GET     /api/v1/agents/{agent_id}/config/effective            200  200   404
+GET     /api/v1/agents/{agent_id}/config/effective?explain=1  200  200   404
+GET     /api/v1/agents/{agent_id}/config/versions             200  200   404
+GET     /api/v1/agents/{agent_id}/config/versions/{number}    200  200   404
+GET     /api/v1/agents/{agent_id}/config/diff?from=1&to=2     200  200   404
+POST    /api/v1/agents/{agent_id}/config/restore              403  200   404
+
+GET     /api/v1/agents/{agent_id}/api_keys                    200  200   404
+POST    /api/v1/agents/{agent_id}/api_keys                    403  200   404
+GET     /api/v1/agents/{agent_id}/api_keys/{key_id}           200  200   404
+PUT     /api/v1/agents/{agent_id}/api_keys/{key_id}           403  200   404
+PATCH   /api/v1/agents/{agent_id}/api_keys/{key_id}           403  200   404
+DELETE  /api/v1/agents/{agent_id}/api_keys/{key_id}           403  204   404
+POST    /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate    403  200   404
+GET     /api/v1/agents/{agent_id}/api_keys/{key_id}/usage     200  200   404
+
+GET     /api/v1/api-keys?tenant_id={tenant_id}                200  200   404
+POST    /api/v1/api-keys                                      403  200   404
+POST    /api/v1/api-keys tenant_id={own_tenant_id}            403  200   404
+POST    /api/v1/api-keys/search                               200  200   404
+POST    /api/v1/api-keys/disable                              403  200   200
+POST    /api/v1/api-keys/enable                               403  200   200
+GET     /api/v1/api-keys/{key_id}                             200  200   404
+PUT     /api/v1/api-keys/{key_id}                             403  200   404
+DELETE  /api/v1/api-keys/{key_id}                             403  200   404
+POST    /api/v1/api-keys/{key_id}/disable                     403  200   404
+POST    /api/v1/api-keys/{key_id}/enable                      403  200   404
+POST    /api/v1/api-keys/{key_id}/rotate                      403  200   404
+GET     /api/v1/api-keys/{key_id}/usage                       200  200   404
+
+GET     /api/v1/templates                                     200  200   200
+GET     /api/v1/templates?tenant_id={tenant_id}               200  200   200
+POST    /api/v1/templates                                     403  200   200
+POST    /api/v1/templates tenant_id={tenant_id}               403  200   404
+GET     /api/v1/templates/{template_id}                       200  200   404
+PUT     /api/v1/templates/{template_id}                       403  200   404
+PUT     /api/v1/templates/{template_id}?dry_run=1             403  200   404
+DELETE  /api/v1/templates/{template_id}                       403  200   404
+DELETE  /api/v1/templates/{template_id}?dry_run=1             403  200   404
+
+GET     /api/v1/plugins/settings                              200  200   200
+GET     /api/v1/plugins/settings?agent_id={agent_id}          200  200   404
+GET     /api/v1/plugins/settings?tenant_id={tenant_id}        200  200   404
+POST    /api/v1/plugins/settings                              403  200   200
+POST    /api/v1/plugins/settings?agent_id={agent_id}          403  200   404
+POST    /api/v1/plugins/settings?tenant_id={tenant_id}        403  200   404
+
+GET     /api/v1/system/models                                 200  200   200
+GET     /api/v1/system/bot-defaults                           200  200   200
+GET     /api/v1/system/config-schema                          200  200   200
 """
 
 # The internal surface has no users: everybody who reaches the port gets the same response, with or without a token.
@@ -253,6 +346,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/identities/{provider}/start": {"redirect_uri": "{redirect_uri}", "password": "password123"},
     "POST /api/v1/auth/identities/{provider}/finish": {"flow": "{flow}", "code": "{code}", "state": "{state}"},
     "POST /api/v1/auth/oidc/link": {"challenge": "{challenge}", "password": "password123"},
+    "POST /api/v1/auth/tokens": {"name": "script", "scope": "write", "password": "password123"},
+    "PATCH /api/v1/auth/tokens/{token_id}": {"name": "another"},
     "PATCH /api/v1/auth/me": {"email": "new@example.com"},
     "POST /api/v1/auth/me/close": {"password": "password123"},
     "POST /api/v1/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},

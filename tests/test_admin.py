@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from accounts import services as accounts
-from accounts.models import Invitation, QueuedMail, User
+from accounts.models import Invitation, PersonalToken, QueuedMail, User
 from agents import services as agents
 from agents.models import Agent, ConfigVersion, Template
 from agents.services import templates
@@ -24,10 +24,11 @@ from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+from tests.support.tokens import add_token
 
 pytestmark = pytest.mark.django_db
 MODELS: list[type[Model]] = [
-    *(User, Invitation, QueuedMail, Tenant, Template, Agent, ConfigVersion, ApiKey),
+    *(User, PersonalToken, Invitation, QueuedMail, Tenant, Template, Agent, ConfigVersion, ApiKey),
     *(UsageLogEntry, AuditEntry),
 ]
 WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
@@ -41,6 +42,7 @@ def populate(name: str) -> None:
     accounts.request_reset(actor=OPERATOR, email="somebody@example.com")
     accounts.invite(actor=OPERATOR, email="somebody@example.com")
     log_usage(action="chat", tenant_id=person.tenant.pk)
+    add_token(person.user)
 
 
 def queries(operator: Operator, page: str) -> int:

@@ -30,6 +30,7 @@ from tests.support.oidc import Provider, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, join, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, fill_value, methods_of, routes
 from tests.support.tables import changed_tables, tables
+from tests.support.tokens import TOKENS
 
 pytestmark = pytest.mark.single
 
@@ -88,7 +89,7 @@ class Data:
             if it.get("required") or (name == "tenant_id" and operation.path == "/api/v2/agents/import")
         ]
         path = operation.path
-        if "{passkey_id}" in path:
+        if "{passkey_id}" in path or "{token_id}" in path:
             path = fill(path, **values_for(self.alice.user, path))
         return self.path(path) + ("?" + "&".join(query) if query else "")
 
@@ -99,6 +100,9 @@ class Data:
             del body["tenant_id"]  # only templates without a tenant may have a chosen id
         if operation.path == "/api/v1/auth/me/close":
             give_up_tenants(self.alice)
+        if operation.path == TOKENS:
+            del body["expires_in"]  # which says the same as `expires_at`
+            body["expires_at"] = values_for(self.alice.user, TOKENS)["token_expiry"]
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
         body |= self.factor(operation)

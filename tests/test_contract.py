@@ -174,6 +174,7 @@ def _resolved(surface: str, schema: dict[str, Any]) -> dict[str, Any]:
         ("template", "public", "GET /api/v1/templates/{template_id}"),
         ("template", "internal", "GET /api/v2/templates/{template_id}"),
         ("version of a config", "public", "GET /api/v1/agents/{agent_id}/config/versions"),
+        ("personal access token", "public", "GET /api/v1/auth/tokens"),
         ("plugin setting", "public", "POST /api/v1/plugins/settings"),
         ("plugin setting", "internal", "POST /api/v1/plugins/settings"),
     ],

@@ -13,7 +13,7 @@ import pytest
 from django.db.models import QuerySet
 
 from accounts import services as accounts
-from accounts.models import Identity, TokenSession
+from accounts.models import Identity, PersonalToken, TokenSession
 from agents import services
 from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
@@ -28,6 +28,7 @@ from tests.support.client import SurfaceClient
 from tests.support.oidc import add_identity
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import Route, fill
+from tests.support.tokens import add_token, newest_token
 
 pytestmark = pytest.mark.django_db
 SURFACE_OF = {surface.name: surface for surface in SURFACES}
@@ -97,6 +98,11 @@ def _identity(data: Data) -> Any:
 def _session(data: Data) -> Any:
     accounts.sign_in(actor=data.alice.actor, user=data.alice.user)
     return TokenSession.objects.latest("created_at").pk
+
+
+def _token(data: Data) -> Any:
+    add_token(data.alice.user)
+    return newest_token(data.alice.user).id
 
 
 def _member(data: Data) -> Any:
@@ -189,6 +195,7 @@ KINDS = {
     "public: GET /api/v1/api-keys": Kind(KEYS.make, "api_key_id", KEYS.delete, OF_TENANT),
     "public: GET /api/v1/auth/sessions": Kind(_session, "id", partial(_deleted, TokenSession, "pk")),
     "public: GET /api/v1/auth/identities": Kind(_identity, "id", partial(_deleted, Identity, "pk")),
+    "public: GET /api/v1/auth/tokens": Kind(_token, "id", partial(_deleted, PersonalToken, "pk")),
     "public: GET /api/v1/plugins/settings": Kind(_plugin, "id", _delete_plugin, "&agent_id={agent_id}"),
     "public: GET /api/v1/templates": TEMPLATES,
     "public: GET /api/v1/tenants": TENANTS,

@@ -125,7 +125,7 @@ class TestDocument:
             assert ("security" in operation) <= ({401, 503} <= declared), title
             throttled = (
                 r"POST .*auth/(register|login|mfa|passkey|(password|email)(/.+)?|(factors|oidc)/.+|identities/.+/.+)$"
-                r"|PATCH .*auth/me$|POST .*auth/me/close$"
+                r"|PATCH .*auth/me$|POST .*auth/(me/close|tokens)$"
             )
             assert (429 in declared) == bool(re.search(throttled, title)), title
             if "{" in title:

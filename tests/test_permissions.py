@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from apikeys.services import IssuedKey
 from core.actor import Actor, ActorKind
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tenants import members
+from tenants import services as tenants
 from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
@@ -33,6 +34,7 @@ from tests.support.oidc import add_identity, request_values
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, fill_value, methods_of
 from tests.support.tables import changed_tables, tables
+from tests.support.tokens import add_token
 
 pytestmark = pytest.mark.embedded
 
@@ -82,6 +84,7 @@ def rows(table: str, columns: int) -> Iterator[Row]:
 
 
 PUBLIC_ROWS = list(rows(matrix.PUBLIC, len(matrix.COLUMNS)))
+TOKEN_ROWS = {str(row): row for row in rows(matrix.TOKENS, len(matrix.TOKEN_COLUMNS))}
 INTERNAL_ROWS = list(rows(matrix.INTERNAL, 1))
 
 
@@ -101,6 +104,11 @@ class Data:
     def secrets(self) -> list[str]:
         """The texts that no stranger may read."""
         return [self.tenant.id, self.agent.name, self.key.key.id, self.template.id, self.template.name]
+
+    def told_by(self, response: Any) -> list[str]:
+        """Return the secrets that a response tells."""
+        text = response.content.decode()
+        return [secret for secret in self.secrets if secret in text]
 
     def suspend(self) -> None:
         Tenant.objects.filter(pk=self.tenant.pk).update(status=TenantStatus.SUSPENDED)
@@ -163,6 +171,7 @@ def make_data() -> Data:
     User.objects.update(pending_email=Concat("username", Value("@example.com")))
     members.remove_member(actor=OPERATOR, tenant=alice.tenant, user_id=former.user.id)
     members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id)
+    other = tenants.create_tenant(actor=alice.actor, tenant_name="Other", tenant_type="enterprise")
     agent = make_agent(alice.tenant)
     agent = agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
     return Data(
@@ -180,6 +189,9 @@ def make_data() -> Data:
             "stranger": charlie,
             "former": former,
             "inactive": inactive,
+            "read token": replace(alice, token=add_token(alice.user, scope="read")),
+            "write token": replace(alice, token=add_token(alice.user)),
+            "other token": replace(alice, token=add_token(alice.user, tenant=other)),
         },
     )
 
@@ -220,20 +232,45 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
     if state == "suspended":
         data.suspend()
     send = data.send(row, PUBLIC, data.people.get(role))
-    expected = row.statuses[matrix.COLUMNS.index(column)]
+    # A flow is used up by a sign-in that fails.
+    response = check(send, row.statuses[matrix.COLUMNS.index(column)], may_change={"accounts.OidcFlow"})
+
+    if role in ("stranger", "former", "inactive", "nobody"):
+        assert not data.told_by(response)
+
+
+@pytest.mark.usefixtures("oidc_provider")
+@pytest.mark.parametrize("column", matrix.TOKEN_COLUMNS)
+@pytest.mark.parametrize("row", PUBLIC_ROWS, ids=str)
+def test_personal_token_gets_the_status_of_the_matrix(row: Row, column: str, data: Data) -> None:
+    """A route that is not in the table of tokens takes none, unless it takes nothing of whoever sends the request."""
+    nobody, owner = row.statuses[:2]
+    if str(row) in TOKEN_ROWS:
+        expected = TOKEN_ROWS[str(row)].statuses[matrix.TOKEN_COLUMNS.index(column)]
+    else:
+        expected = 403 if nobody == 401 and row.path not in WITH_TOKEN_IN_BODY else owner
+    send = data.send(row, PUBLIC, data.people[column])
+
+    response = check(send, expected, may_change={"accounts.PersonalToken"})  # its use is recorded
+
+    if column == "other token":
+        assert not data.told_by(response)
+
+
+def test_token_rows_are_those_of_routes_that_need_a_sign_in() -> None:
+    assert TOKEN_ROWS.keys() <= {str(row) for row in PUBLIC_ROWS if row.statuses[0] == 401}
+
+
+def check(send: Callable[[], Any], expected: int, *, may_change: set[str]) -> Any:
+    """Send a request and check its status. An error changes nothing but what it may change."""
     before = tables() if expected >= 400 else {}
-
     response = send()
-
     assert response.status_code == expected, response.content
     if expected >= 400:
-        # A flow is used up by a sign-in that fails.
-        assert changed_tables(before, tables()) - {"accounts.OidcFlow"} == set()
+        assert changed_tables(before, tables()) - may_change == set()
         assert code_of(response) in CODES[response.status_code]
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
-    if role in ("stranger", "former", "inactive", "nobody"):
-        text = response.content.decode()
-        assert not [secret for secret in data.secrets if secret in text]
+    return response
 
 
 def test_half_signed_in_is_nobody(data: Data) -> None:

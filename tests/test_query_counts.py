@@ -31,6 +31,7 @@ from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, Person, give_up_tenants, make_agent, make_key
 from tests.support.routes import Route, all_routes, fill, fill_value
+from tests.support.tokens import add_token
 
 pytestmark = [pytest.mark.single, pytest.mark.django_db]
 SNAPSHOT = Path(__file__).with_name("query_counts.json")
@@ -229,6 +230,11 @@ def add_identities(data: Data) -> None:
         add_identity(data.alice.user, f"alice {number}")
 
 
+def add_tokens(data: Data) -> None:
+    for _number in range(20):
+        add_token(data.alice.user)
+
+
 def add_templates(data: Data) -> None:
     for number in range(19):
         templates.create_template(actor=OPERATOR, tenant=data.alice.tenant, name=f"template {number}")
@@ -258,6 +264,7 @@ GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
     ("public", "/api/v1/auth/identities", add_identities),
+    ("public", "/api/v1/auth/tokens", add_tokens),
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
     ("public", "/api/v1/agents", add_agents),

@@ -15,6 +15,7 @@ from django.db import models
 from django.shortcuts import get_list_or_404, get_object_or_404
 from django.utils import timezone
 
+from accounts.models import PersonalToken
 from agents import services as agents
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services import plugins, templates
@@ -40,6 +41,7 @@ SCOPED_LABELS = {model._meta.label for model in SCOPED}
 # Models that name a tenant and are not scoped by it, each with its reason.
 NOT_SCOPED = {
     Membership: "says which tenants a person has, so it comes before scoping",
+    PersonalToken: "is its owner's, and says which of their tenants it is for",
     OwnershipOffer: "is read under its tenant's lock, after the gate",
     AuditEntry: "outlives the tenant, and is read by operators, and for tenants that passed the gate",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",

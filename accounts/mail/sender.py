@@ -101,21 +101,26 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
         return None if user is None else _notice(row, user, content).to(content.to)
 
 
+_NOTICES = {
+    QueuedMail.Kind.PASSWORD_CHANGED: texts.password_changed,
+    QueuedMail.Kind.EMAIL_CHANGED: texts.email_changed,
+    QueuedMail.Kind.TOKEN_CREATED: texts.token_created,
+}
+# Those that name what it is about: a change of factors, or a provider.
+_NOTICES_ABOUT = {
+    QueuedMail.Kind.FACTORS_CHANGED: texts.factors_changed,
+    QueuedMail.Kind.IDENTITY_ADDED: texts.identity_added,
+    QueuedMail.Kind.IDENTITY_REMOVED: texts.identity_removed,
+}
+
+
 def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
-    match row.kind:
-        case QueuedMail.Kind.PASSWORD_CHANGED:
-            return texts.password_changed(user)
-        case QueuedMail.Kind.EMAIL_CHANGED:
-            return texts.email_changed(user)
-        case QueuedMail.Kind.NEW_SIGN_IN:
-            return texts.new_sign_in(user, content.address, row.created_at)
-        case QueuedMail.Kind.FACTORS_CHANGED:
-            return texts.factors_changed(user, content.about)
-        case QueuedMail.Kind.IDENTITY_ADDED:
-            return texts.identity_added(user, content.about)
-        case QueuedMail.Kind.IDENTITY_REMOVED:
-            return texts.identity_removed(user, content.about)
-    raise AssertionError(row.kind)
+    kind = QueuedMail.Kind(row.kind)
+    if kind == QueuedMail.Kind.NEW_SIGN_IN:
+        return texts.new_sign_in(user, content.address, row.created_at)
+    if kind in _NOTICES_ABOUT:
+        return _NOTICES_ABOUT[kind](user, content.about)
+    return _NOTICES[kind](user)
 
 
 @transactional

@@ -185,6 +185,17 @@ def identity_removed(user: User, provider: str) -> Letter:
     )
 
 
+def token_created(user: User) -> Letter:
+    return Letter(
+        subject=gettext("A new personal access token for your account"),
+        paragraphs=[
+            gettext("A program can use your account with a personal access token that was created now."),
+            *_account(user),
+            gettext("If it was not you, revoke it at once, set a new password, and tell an operator."),
+        ],
+    )
+
+
 def account_closed() -> Letter:
     return Letter(
         subject=gettext("Your account was closed"),

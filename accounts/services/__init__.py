@@ -26,6 +26,17 @@ from accounts.services.notices import sweep_addresses
 from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
+from accounts.services.personal_tokens import (
+    AuthenticatedToken,
+    CreatedToken,
+    authenticate_personal_token,
+    create_token,
+    end_tokens_in,
+    get_token,
+    rename_token,
+    revoke_token,
+    sweep_tokens,
+)
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.registration import (
     Invited,
@@ -67,8 +78,10 @@ from accounts.services.users import (
 
 __all__ = [
     "AuthenticatedSession",
+    "AuthenticatedToken",
     "BadChallenge",
     "BadCredentials",
+    "CreatedToken",
     "Invited",
     "ProvenIdentity",
     "SecondFactorRequired",
@@ -81,6 +94,7 @@ __all__ = [
     "add_passkey",
     "add_user",
     "authenticate",
+    "authenticate_personal_token",
     "authenticate_token",
     "begin_passkey",
     "begin_totp",
@@ -89,12 +103,15 @@ __all__ = [
     "check_registration_open",
     "close_account",
     "confirm_totp",
+    "create_token",
     "create_user",
     "delete_user",
     "end_other_sessions",
     "end_session",
+    "end_tokens_in",
     "factors_of",
     "finish_flow",
+    "get_token",
     "invite",
     "link_identity",
     "lock_user",
@@ -110,12 +127,14 @@ __all__ = [
     "remove_passkey",
     "remove_totp",
     "rename_passkey",
+    "rename_token",
     "renew_recovery_codes",
     "request_passkey",
     "request_reset",
     "request_verification",
     "reset_password",
     "revoke_invitation",
+    "revoke_token",
     "set_password",
     "sign_in",
     "sign_in_by_passkey",
@@ -126,6 +145,7 @@ __all__ = [
     "sweep_flows",
     "sweep_link_challenges",
     "sweep_sessions",
+    "sweep_tokens",
     "sweep_unconfirmed",
     "update_profile",
     "update_user",

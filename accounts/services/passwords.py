@@ -10,6 +10,7 @@ from accounts.hashers import normalize_password
 from accounts.models import QueuedMail, User
 from accounts.services.notices import notify
 from accounts.services.password_login import check_password_login
+from accounts.services.personal_tokens import end_tokens
 from accounts.services.sessions import end_sessions, lock_unchanged
 from accounts.services.users import lock_user
 from accounts.validators import password_errors
@@ -36,7 +37,7 @@ def change_password(
 
 
 def set_password(*, actor: Actor, user: User, password: str) -> None:
-    """Set a password without checking the old one, and end every session.
+    """Set a password without checking the old one, and end every session and personal access token.
 
     Raise Invalid for a weak password, NotFound for a deleted user, and Unavailable.
     """
@@ -65,7 +66,9 @@ def _replace_password(*, actor: Actor, user: User, hashed: str, keep_session: st
 
 @transactional
 def _force_password(*, actor: Actor, user: User, hashed: str) -> None:
-    store_password(actor, lock_user(user.pk), hashed)
+    locked = lock_user(user.pk)
+    store_password(actor, locked, hashed)
+    end_tokens(actor, locked.personal_tokens.all())
     user.password = hashed
 
 

@@ -8,6 +8,7 @@ from accounts.models import EmailToken, QueuedMail, User
 from accounts.services.mail_links import BadMailLink, lock_for_mail_link
 from accounts.services.password_login import check_password_login
 from accounts.services.passwords import hash_password, store_password
+from accounts.services.personal_tokens import end_tokens
 from accounts.validators import email_errors
 from core import audit
 from core.actor import Actor
@@ -34,7 +35,7 @@ def _queue(*, actor: Actor, email: str) -> None:
 
 
 def reset_password(*, actor: Actor, token: str, new_password: str) -> User:
-    """Set a new password by a token, end every session and every link of the user, and return them.
+    """Set a new password by a token, end every session, link and personal access token of the user, and return them.
 
     Who has the token reads the mails to its address, so that is verified, too. Raise BadMailLink, Invalid for a weak
     password, PasswordLoginOff, TooMany, and Unavailable.
@@ -53,6 +54,7 @@ def _reset(*, actor: Actor, found: EmailToken, hashed: str) -> User:
     was_proved, user.verified_email = user.email_verified, found.email
     user.save(update_fields=["verified_email"])
     store_password(actor, user, hashed)
+    end_tokens(actor, user.personal_tokens.all())
     if not was_proved:
         _remove_unproven_credentials(actor, user)
     return user

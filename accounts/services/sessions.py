@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ def authenticate_token(access_token: str, *, address: str) -> AuthenticatedSessi
 
 
 # The fields that requests of a signed-in user need, in the model's order. The others are deferred.
-_USER_FIELDS = (
+USER_FIELDS = (
     "password",
     "id",
     "username",
@@ -84,6 +85,13 @@ _USER_FIELDS = (
 )
 
 
+def stored_user(row: Sequence[Any]) -> User:
+    """Return the user whose USER_FIELDS these are, as the database driver returns them."""
+    values = dict(zip(USER_FIELDS, row, strict=True))
+    values["is_active"] = bool(values["is_active"])  # which is a number in MariaDB
+    return User.from_db(DEFAULT_DB_ALIAS, USER_FIELDS, list(values.values()))
+
+
 @retry_if_disconnected
 def _user_of_session(session_id: str) -> tuple[User | None, datetime | None]:
     """Return the user of a session, and when it was last recorded as in use."""
@@ -91,15 +99,12 @@ def _user_of_session(session_id: str) -> tuple[User | None, datetime | None]:
     if not rows:
         return None, None
     *row, last_seen_at = rows[0]
-    values = dict(zip(_USER_FIELDS, row, strict=True))
-    values["is_active"] = bool(values["is_active"])  # which is a number in MariaDB
-    user = User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, list(values.values()))
-    return user, last_seen_at and last_seen_at.replace(tzinfo=UTC)  # stored times are UTC and do not say so
+    return stored_user(row), last_seen_at and last_seen_at.replace(tzinfo=UTC)  # stored times are UTC and do not say so
 
 
 @prepared_sql
 def _select_by_session() -> QuerySet[User, Any]:
-    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS, "token_sessions__last_seen_at")
+    return User.objects.filter(token_sessions="").values_list(*USER_FIELDS, "token_sessions__last_seen_at")
 
 
 def refresh(*, refresh_token: str) -> TokenPair:

@@ -11,6 +11,7 @@ from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import QueuedMail, User
 from accounts.services.confirmation import WrongPassword, confirm_password
 from accounts.services.notices import notify
+from accounts.services.personal_tokens import end_tokens
 from accounts.services.sessions import end_sessions, lock_unchanged
 from accounts.validators import email_errors, password_errors, username_errors
 from core import audit, epoch
@@ -92,7 +93,7 @@ def add_user(*, actor: Actor, user: User) -> None:
 
 @transactional_and_propagated
 def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
-    """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions.
+    """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions and tokens.
 
     With MAIM_OWNER_OFF=keys_off, keys of the tenants that the user owns follow.
 
@@ -117,6 +118,7 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
         notify(QueuedMail.Kind.EMAIL_CHANGED, actor=actor, user=user, to=former)
     if not user.is_active:
         end_sessions(user)
+        end_tokens(actor, user.personal_tokens.all())
     if settings.KEYS_OFF_WITH_OWNER and user.is_active != before["is_active"]:
         epoch.invalidate(user.id)
     audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)

@@ -34,6 +34,7 @@ from agents.serializers.agents import (
 from agents.services import plugins
 from agents.services.config_writes import WriteOptions
 from agents.views.tenants import get_chosen_tenant
+from core.actor import TokenScope
 from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
@@ -51,6 +52,7 @@ class BaseAgentListView(BaseView):
     @operation(
         "Create an agent",
         tag="agents",
+        token=TokenScope.WRITE,
         request=FromView("create_request_class"),
         response=FromView("response_class"),
         errors=(404, 409),
@@ -74,7 +76,14 @@ class BaseAgentListView(BaseView):
 class BaseAgentDetailView(BaseView):
     response_class: ClassVar[type[Serializer[Any]]]
 
-    @operation("Read an agent", tag="agents", response=FromView("response_class"), errors=(404,), conditional=True)
+    @operation(
+        "Read an agent",
+        tag="agents",
+        token=TokenScope.READ,
+        response=FromView("response_class"),
+        errors=(404,),
+        conditional=True,
+    )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.READ)
         return self.respond_conditionally(
@@ -84,6 +93,7 @@ class BaseAgentDetailView(BaseView):
     @operation(
         "Change an agent: only the keys sent",
         tag="agents",
+        token=TokenScope.WRITE,
         request=AgentUpdateRequest,
         response=FromView("response_class"),
         errors=(404, 409, 412),
@@ -107,6 +117,7 @@ class BaseAgentDetailView(BaseView):
     @operation(
         "Delete an agent with its keys",
         tag="agents",
+        token=TokenScope.WRITE,
         response=AgentDeletionResponse,
         errors=(404, 409, 412),
         deletion=True,
@@ -138,13 +149,25 @@ class BasePluginSettingsView(V1View):
 
 
 class BaseSystemModelsView(BaseView):
-    @operation("The system's model providers and models", tag="system", response=ModelsResponse, offline=True)
+    @operation(
+        "The system's model providers and models",
+        tag="system",
+        token=TokenScope.READ,
+        response=ModelsResponse,
+        offline=True,
+    )
     def get(self, request: Request) -> Response:
         return self.respond(system.models(), message=_("System models listed"))
 
 
 class BaseBotDefaultsView(BaseView):
-    @operation("The bots' default sections", tag="system", response=serializers.DictField(), offline=True)
+    @operation(
+        "The bots' default sections",
+        tag="system",
+        token=TokenScope.READ,
+        response=serializers.DictField(),
+        offline=True,
+    )
     def get(self, request: Request) -> Response:
         return self.respond(system.bot_defaults(), message=_("Bot defaults listed"))
 
@@ -156,6 +179,7 @@ class AgentListView(BaseAgentListView, V1View):
     @operation(
         "List the agents of all one's tenants",
         tag="agents",
+        token=TokenScope.READ,
         query=AgentListQuerySerializer,
         response=ListOf(AgentListItemResponse),
     )
@@ -180,6 +204,7 @@ class PluginSettingsView(BasePluginSettingsView):
     @operation(
         "Read plugin settings, an agent's merged over its tenant's",
         tag="plugins",
+        token=TokenScope.READ,
         query=PluginListQuerySerializer,
         response=PluginResponse(many=True),
         errors=(404,),
@@ -191,6 +216,7 @@ class PluginSettingsView(BasePluginSettingsView):
     @operation(
         "Set a plugin for an agent, or for a tenant",
         tag="plugins",
+        token=TokenScope.WRITE,
         query=PluginQuerySerializer,
         request=PluginRequest,
         response=PluginResponse,

@@ -33,6 +33,7 @@ from agents.serializers.configs import (
 from agents.services import config_versions
 from agents.services.config_writes import WriteOptions
 from core import strict_json
+from core.actor import TokenScope
 from core.http import conditional
 from core.http.fields import JSONObjectField
 from core.http.operations import FromView, ListOf, operation
@@ -58,6 +59,7 @@ class BaseConfigView(_ConfigView):
     @operation(
         "Read an agent's config as it was set, secrets masked",
         tag="config",
+        token=TokenScope.READ,
         response=MaskedConfigField(),
         errors=(404,),
         conditional=True,
@@ -77,6 +79,7 @@ class BaseConfigView(_ConfigView):
     @operation(
         "Merge into an agent's config, or replace it",
         tag="config",
+        token=TokenScope.WRITE,
         request=OPEN_OBJECT,
         query=ConfigWriteQuerySerializer,
         response=MaskedConfigField(),
@@ -118,6 +121,7 @@ class BaseEffectiveConfigView(_ConfigView):
     @operation(
         "Read an agent's effective config, and with `explain` why it is so",
         tag="config",
+        token=TokenScope.READ,
         query=FromView("query_class"),
         response=EffectiveConfigResponse,
         errors=(404,),
@@ -154,6 +158,7 @@ class BaseConfigVersionListView(BaseView):
     @operation(
         "List the versions of an agent's config, newest first",
         tag="config",
+        token=TokenScope.READ,
         query=FromView("query_class"),
         response=ListOf(ConfigVersionResponse),
         errors=(404,),
@@ -172,7 +177,13 @@ class BaseConfigVersionListView(BaseView):
 
 
 class BaseConfigVersionDetailView(BaseView):
-    @operation("Read a version of an agent's config", tag="config", response=ConfigVersionDetailResponse, errors=(404,))
+    @operation(
+        "Read a version of an agent's config",
+        tag="config",
+        token=TokenScope.READ,
+        response=ConfigVersionDetailResponse,
+        errors=(404,),
+    )
     def get(self, request: Request, agent_id: str, number: int) -> Response:
         agent = get_agent(self.actor, agent_id, Access.READ)
         version = config_versions.get_version(agent, number)
@@ -185,6 +196,7 @@ class BaseConfigDiffView(BaseView):
     @operation(
         "Compare two versions of an agent's config",
         tag="config",
+        token=TokenScope.READ,
         query=ConfigDiffQuerySerializer,
         response=ConfigDiffResponse,
         errors=(404,),
@@ -202,6 +214,7 @@ class BaseConfigRestoreView(BaseView):
     @operation(
         "Make a version the current config again, as a new version",
         tag="config",
+        token=TokenScope.WRITE,
         request=ConfigRestoreRequest,
         response=ConfigRestoreResponse,
         errors=(404, 409, 412),
@@ -226,6 +239,7 @@ class BaseConfigSchemaView(BaseView):
     @operation(
         "The JSON Schema of a config",
         tag="system",
+        token=TokenScope.READ,
         query=ConfigSchemaQuerySerializer,
         response=JSONObjectField(),
         offline=True,

@@ -23,6 +23,7 @@ from agents.serializers.configs import (
 )
 from agents.services import templates
 from agents.views.tenants import get_chosen_tenant
+from core.actor import TokenScope
 from core.fields import json_text
 from core.http import conditional
 from core.http.operations import FromView, ListOf, operation
@@ -35,7 +36,14 @@ from tenants.roles import Access
 
 
 class BaseTemplateDetailView(BaseView):
-    @operation("Read a template", tag="templates", response=TemplateResponse, errors=(404,), conditional=True)
+    @operation(
+        "Read a template",
+        tag="templates",
+        token=TokenScope.READ,
+        response=TemplateResponse,
+        errors=(404,),
+        conditional=True,
+    )
     def get(self, request: Request, template_id: str) -> Response:
         template = templates.get_template(self.actor, template_id, Access.READ)
         return self.respond_conditionally(
@@ -45,6 +53,7 @@ class BaseTemplateDetailView(BaseView):
     @operation(
         "Change a template, and with it all agents that use it; or say how many those are",
         tag="templates",
+        token=TokenScope.WRITE,
         request=TemplateUpdateRequest,
         query=TemplateWriteQuerySerializer,
         response=TemplateWriteResponse,
@@ -82,6 +91,7 @@ class BaseTemplateDetailView(BaseView):
     @operation(
         "Delete a template; or say how many agents use it",
         tag="templates",
+        token=TokenScope.WRITE,
         query=TemplateDeletionQuerySerializer,
         response=TemplateDeletionResponse,
         errors=(404, 409, 412),
@@ -108,6 +118,7 @@ class BaseTemplateListView(BaseView):
     @operation(
         "List templates",
         tag="templates",
+        token=TokenScope.READ,
         query=FromView("query_class"),
         response=ListOf(TemplateListItemResponse),
     )
@@ -130,6 +141,7 @@ class BaseTemplateListView(BaseView):
     @operation(
         "Create a template",
         tag="templates",
+        token=TokenScope.WRITE,
         request=FromView("create_request_class"),
         response=TemplateResponse,
         errors=(404, 409),

@@ -28,6 +28,7 @@ from agents.serializers.transfer import (
 )
 from agents.services import transfer
 from agents.views.tenants import get_chosen_tenant
+from core.actor import TokenScope
 from core.http.operations import JSON, TOML, FromView, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
@@ -43,6 +44,7 @@ class BaseAgentDuplicateView(BaseView):
     @operation(
         "Duplicate an agent: its config with all secrets, its plugin settings, but no keys",
         tag="agents",
+        token=TokenScope.WRITE,
         request=AgentDuplicateRequest,
         response=FromView("response_class"),
         errors=(404, 409),
@@ -67,6 +69,7 @@ class BaseAgentExportView(BaseView):
     @operation(
         "Export an agent as a file",
         tag="agents",
+        token=TokenScope.READ,
         query=FromView("query_class"),
         response=AgentExportDocument,
         errors=(404,),
@@ -101,6 +104,7 @@ class BaseAgentImportView(BaseView):
     @operation(
         "Make an agent from an exported file or from the bot's own files, or say whether it would work",
         tag="agents",
+        token=TokenScope.WRITE,
         request=IMPORTS,
         query=FromView("query_class"),
         response=FromView("response_class"),

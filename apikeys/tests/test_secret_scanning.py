@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from accounts import personal_tokens
 from apikeys import keyformat
 from apikeys.keyformat import MalformedKey
 from core import ids
@@ -31,16 +32,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-NEW_KEYS, OLD_KEYS = (re.compile(block.strip()) for block in blocks("regex"))
+NEW_KEYS, OLD_KEYS, TOKENS = (re.compile(block.strip()) for block in blocks("regex"))
 
 
 @cache
-def documented() -> Callable[[str], bool]:
-    """The page's own function."""
-    (code,) = blocks("python")
+def documented(name: str = "is_key") -> Callable[[str], bool]:
+    """One of the page's own functions."""
     names: dict[str, Any] = {}
-    exec(code, names)
-    check: Callable[[str], bool] = names["is_key"]
+    for code in blocks("python"):
+        exec(code, names)
+    check: Callable[[str], bool] = names[name]
     return check
 
 
@@ -142,3 +143,12 @@ def test_the_fixed_beginning_is_that_of_every_key(keys: list[str]) -> None:
 
     assert all(key.startswith(beginning) for key in keys)
     assert all(pattern.pattern.startswith(beginning) for pattern in (NEW_KEYS, OLD_KEYS))
+
+
+def test_personal_access_tokens_have_a_pattern_of_their_own(keys: list[str]) -> None:
+    for key in keys:
+        token = personal_tokens.generate()
+        assert TOKENS.findall(f"TOKEN_{token}.") == [token]
+        assert documented("is_token")(token)
+        assert not documented("is_token")(f"mat_{RANDOM.randbytes(36).hex()}")
+        assert not TOKENS.search(key)

@@ -34,6 +34,7 @@ from apikeys.serializers.keys import (
     KeyUpdateRequest,
     with_secret,
 )
+from core.actor import TokenScope
 from core.errors import DomainError, Text
 from core.http.operations import FromView, ListOf, operation
 from core.http.pagination import key_page
@@ -76,13 +77,21 @@ class _KeyView(BaseView):
 class BaseKeyDetailView(_KeyView):
     """One key, whose URL may name its agent, too."""
 
-    @operation("Read a key", tag="api keys", response=FromView("response_class"), errors=(404,), revised=True)
+    @operation(
+        "Read a key",
+        tag="api keys",
+        token=TokenScope.READ,
+        response=FromView("response_class"),
+        errors=(404,),
+        revised=True,
+    )
     def get(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
         return self.respond_key(get_key(self.actor, key_id, Access.READ, agent_id=agent_id), _("API key found"))
 
     @operation(
         "Change a key: only the keys sent",
         tag="api keys",
+        token=TokenScope.WRITE,
         request=KeyUpdateRequest,
         response=FromView("response_class"),
         errors=(404, 409, 412),
@@ -94,7 +103,14 @@ class BaseKeyDetailView(_KeyView):
         key = services.update_key(actor=self.actor, key=key, changes=changes, expected=self.if_match)
         return self.respond_key(key, _("API key changed"))
 
-    @operation("Delete a key", tag="api keys", response=KeyDeletionResponse, errors=(404, 409, 412), deletion=True)
+    @operation(
+        "Delete a key",
+        tag="api keys",
+        token=TokenScope.WRITE,
+        response=KeyDeletionResponse,
+        errors=(404, 409, 412),
+        deletion=True,
+    )
     def delete(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
         key = get_key(self.actor, key_id, Access.MANAGE_KEYS, agent_id=agent_id)
         services.delete_key(actor=self.actor, key=key, expected=self.if_match)
@@ -107,6 +123,7 @@ class BaseKeyRotateView(_KeyView):
     @operation(
         "Rotate a key; its new secret is shown this once",
         tag="api keys",
+        token=TokenScope.WRITE,
         request=KeyRotateRequest,
         response=FromView("response_class"),
         errors=(404, 409, 412),
@@ -121,7 +138,12 @@ class BaseKeyListView(_KeyView):
     response_class = KeyResponse
 
     @operation(
-        "List a tenant's keys", tag="api keys", query=KeyPageQuerySerializer, response=KeyPageResponse, errors=(404,)
+        "List a tenant's keys",
+        tag="api keys",
+        token=TokenScope.READ,
+        query=KeyPageQuerySerializer,
+        response=KeyPageResponse,
+        errors=(404,),
     )
     def get(self, request: Request) -> Response:
         filters, part = self.validated_list_query(KeyPageQuerySerializer)
@@ -134,6 +156,7 @@ class BaseKeyListView(_KeyView):
     @operation(
         "Issue a key; its secret is shown this once",
         tag="api keys",
+        token=TokenScope.WRITE,
         request=KeyCreateRequest,
         response=KeyResponse,
         errors=(404, 409),
@@ -152,6 +175,7 @@ class BaseKeySearchView(_KeyView):
     @operation(
         "Find the key that a secret belongs to, or did before a rotation",
         tag="api keys",
+        token=TokenScope.READ,
         request=KeySearchRequest,
         response=KeyResponse,
         errors=(404,),
@@ -168,7 +192,14 @@ class BaseKeySearchView(_KeyView):
 class BaseKeyDisableView(_KeyView):
     response_class = KeyResponse
 
-    @operation("Disable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
+    @operation(
+        "Disable a key",
+        tag="api keys",
+        token=TokenScope.WRITE,
+        response=KeyResponse,
+        errors=(404, 409, 412),
+        revised=True,
+    )
     def post(self, request: Request, key_id: str) -> Response:
         key = get_key(self.actor, key_id, Access.MANAGE_KEYS)
         key = services.disable_key(actor=self.actor, key=key, expected=self.if_match)
@@ -178,7 +209,14 @@ class BaseKeyDisableView(_KeyView):
 class BaseKeyEnableView(_KeyView):
     response_class = KeyResponse
 
-    @operation("Enable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
+    @operation(
+        "Enable a key",
+        tag="api keys",
+        token=TokenScope.WRITE,
+        response=KeyResponse,
+        errors=(404, 409, 412),
+        revised=True,
+    )
     def post(self, request: Request, key_id: str) -> Response:
         key = get_key(self.actor, key_id, Access.MANAGE_KEYS)
         key = services.enable_key(actor=self.actor, key=key, expected=self.if_match)
@@ -213,6 +251,7 @@ class BaseKeysDisableView(_KeysStatusView):
     @operation(
         "Disable up to 1,000 keys, answered in order",
         tag="api keys",
+        token=TokenScope.WRITE,
         request=KeysStatusRequest,
         response=KeysStatusResponse,
     )
@@ -224,6 +263,7 @@ class BaseKeysEnableView(_KeysStatusView):
     @operation(
         "Enable up to 1,000 keys, answered in order",
         tag="api keys",
+        token=TokenScope.WRITE,
         request=KeysStatusRequest,
         response=KeysStatusResponse,
     )
@@ -237,6 +277,7 @@ class AgentKeyListView(_KeyView, V1View):
     @operation(
         "List an agent's keys",
         tag="api keys",
+        token=TokenScope.READ,
         query=AgentKeyListQuerySerializer,
         response=ListOf(AgentKeyResponse),
         errors=(404,),
@@ -250,6 +291,7 @@ class AgentKeyListView(_KeyView, V1View):
     @operation(
         "Issue a key; its secret is shown this once",
         tag="api keys",
+        token=TokenScope.WRITE,
         request=AgentKeyCreateRequest,
         response=AgentKeyResponse,
         errors=(404, 409),

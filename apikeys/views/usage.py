@@ -10,6 +10,7 @@ from agents.access import get_agent
 from apikeys import usage
 from apikeys.access import get_key
 from apikeys.serializers.usage import DailyUsageResponse, UsageQuerySerializer
+from core.actor import TokenScope
 from core.http.operations import operation
 from core.http.views import BaseView, V1View, V2View
 from tenants.access import get_tenant
@@ -33,6 +34,7 @@ class BaseTenantUsageView(_UsageView):
     @operation(
         "Uses of a tenant's keys by day",
         tag="usage",
+        token=TokenScope.READ,
         query=UsageQuerySerializer,
         response=DailyUsageResponse,
         errors=(404,),
@@ -46,6 +48,7 @@ class BaseAgentUsageView(_UsageView):
     @operation(
         "Uses of an agent's keys by day",
         tag="usage",
+        token=TokenScope.READ,
         query=UsageQuerySerializer,
         response=DailyUsageResponse,
         errors=(404,),
@@ -59,7 +62,12 @@ class BaseKeyUsageView(_UsageView):
     """The uses of a key, whose URL may name its agent, too."""
 
     @operation(
-        "Uses of a key by day", tag="usage", query=UsageQuerySerializer, response=DailyUsageResponse, errors=(404,)
+        "Uses of a key by day",
+        tag="usage",
+        token=TokenScope.READ,
+        query=UsageQuerySerializer,
+        response=DailyUsageResponse,
+        errors=(404,),
     )
     def get(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
         key = get_key(self.actor, key_id, Access.READ, agent_id=agent_id)

@@ -20,10 +20,12 @@ from core.prepared import prepared_sql
 PAGE = 1000
 
 # All columns but the id, which the database gives a row after it is signed: blocks bind the two. A column that is
-# added later needs a signature of another form, because those of entries that exist do not cover it.
+# added later needs a signature of another form, because those of entries that exist do not cover it: `token_id` is
+# signed only where it is set, so that an entry without one has the former signature.
 SIGNED = (
     *("at", "actor_kind", "actor_id", "actor_label", "action", "object_type", "object_id", "tenant_id"),
     *("before", "after", "request_id", "address"),
+    "token_id",
 )
 
 _FIELDS: dict[str, Any] = {name: AuditEntry._meta.get_field(name) for name in SIGNED}
@@ -87,7 +89,9 @@ def stored_digest(entry_id: int) -> str:
 
 
 def _message(values: Sequence[Any]) -> bytes:
-    return signing.message("audit entry", *values)
+    """Return what is signed of an entry: the values of SIGNED. Its length tells whether it has a `token_id`."""
+    *former, token_id = values
+    return signing.message("audit entry", *former, *([] if token_id is None else [token_id]))
 
 
 def _stored(entry: AuditEntry, name: str) -> Any:

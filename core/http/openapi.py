@@ -188,6 +188,10 @@ _IGNORED_FIELDS = OpenApiParameter(
 )
 
 
+# The security scheme of personal access tokens, which the operations have that take them.
+PERSONAL_TOKEN = "personalToken"  # noqa: S105  # a name
+
+
 class ContractSchema(AutoSchema):
     """The OpenAPI operation of a view method, made from its `@operation`."""
 
@@ -227,8 +231,10 @@ class ContractSchema(AutoSchema):
         return ""
 
     def get_auth(self) -> list[dict[str, Any]]:
-        auth: list[dict[str, Any]] = super().get_auth() if self.view.authentication_classes else []
-        return auth
+        if not self.view.authentication_classes:
+            return []
+        auth: list[dict[str, Any]] = super().get_auth()
+        return auth if self._operation.token is None else [*auth, {PERSONAL_TOKEN: []}]
 
     def get_request_serializer(self) -> Any:
         return self._resolve(self._operation.request)
@@ -314,19 +320,28 @@ class ContractSchema(AutoSchema):
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped in the library
-    """The access token: as it is sent, and as tools such as Swagger UI get one from a username and a password."""
+    """The access token: as it is sent, and as tools such as Swagger UI get one from a username and a password.
+
+    And the personal access token, which not every operation takes.
+    """
 
     target_class = "accounts.authentication.SessionTokenAuthentication"
-    name = ["accessToken", "signIn"]
+    name = ["accessToken", "signIn", PERSONAL_TOKEN]
 
     def get_security_requirement(self, auto_schema: Any) -> Any:
-        return [{name: []} for name in self.name]
+        return [{name: []} for name in self.name if name != PERSONAL_TOKEN]
 
     def get_security_definition(self, auto_schema: Any) -> Any:
         sign_in = {"tokenUrl": "/api/v1/auth/login", "scopes": {}}
         return [
             {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
             {"type": "oauth2", "flows": {"password": sign_in}},
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "mat_…",
+                "description": "A personal access token, with the scope `write` for what changes anything.",
+            },
         ]
 
 

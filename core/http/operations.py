@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 
+from core.actor import TokenScope
+
 JSON = "application/json"
 TOML = "application/toml"
 JSON_LINES = "application/jsonl"
@@ -40,6 +42,9 @@ class operation:  # noqa: N801  # a decorator
     `response` is the response in v1, and in v2 the envelope's `data`. `errors` are responses in the surface's own error
     shape, `extra_responses` those of another status in a shape of their own; 412 among the errors means that the method
     heeds `If-Match`.
+
+    `token` is the scope that a personal access token needs. Without one, the method takes no such tokens: not those
+    about a person's own account.
     """
 
     summary: str = field(kw_only=False)
@@ -47,6 +52,7 @@ class operation:  # noqa: N801  # a decorator
     response: Shape | OpenApiTypes | FromView | ListOf | None
     request: SerializerClass | serializers.BaseSerializer[Any] | Mapping[str, Any] | FromView | None = None
     query: SerializerClass | FromView | None = None
+    token: TokenScope | None = None
     status: int = 200
     media_type: str = JSON
     errors: tuple[int, ...] = ()

@@ -44,15 +44,17 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import SAFE_METHODS, AllowAny
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from core import epoch, idempotency
-from core.actor import Actor, ActorKind
-from core.errors import NotFound, Text
+from core.actor import Actor, ActorKind, TokenGrant
+from core.errors import Forbidden, NotFound, ReadOnlyToken, Text
 from core.http import conditional, ignored_fields, pagination, preferences
 from core.http.fields import RequestSerializer
+from core.http.operations import operation_of
 from core.http.pagination import Page, Rows
 from core.http.problems import NOT_REACHABLE, Problem, problem_of
 from core.http.request_context import RequestContext
@@ -78,14 +80,27 @@ class BaseView(APIView):
         user = cast(AbstractBaseUser | None, self.request.user)
         if user is None:
             return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
+        auth = cast(str | TokenGrant | None, self.request.auth)
+        token = auth if isinstance(auth, TokenGrant) else None
         return Actor(
             kind=ActorKind.USER,
             id=user.pk,
             label=user.get_username(),
             request_id=context.request_id,
             address=context.address,
-            session_id=cast(str | None, self.request.auth),
+            session_id=None if isinstance(auth, TokenGrant) else auth,
+            token=token,
         )
+
+    def check_permissions(self, request: Request) -> None:
+        """Raise Forbidden also for a personal access token, unless the method's `@operation` takes it."""
+        super().check_permissions(request)
+        if isinstance(request.auth, TokenGrant) and request.method in self.allowed_methods:
+            needed = operation_of(self, "GET" if request.method == "HEAD" else request.method).token
+            if needed is None:
+                raise Forbidden(_("A personal access token cannot do this; sign in instead"))
+            if not request.auth.allows(needed):
+                raise ReadOnlyToken
 
     @property
     def raw_data(self) -> Any:

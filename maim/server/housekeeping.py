@@ -8,7 +8,14 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import challenges, email_tokens, passkey_challenges
 from accounts.mail import files
-from accounts.services import sweep_addresses, sweep_flows, sweep_link_challenges, sweep_sessions, sweep_unconfirmed
+from accounts.services import (
+    sweep_addresses,
+    sweep_flows,
+    sweep_link_challenges,
+    sweep_sessions,
+    sweep_tokens,
+    sweep_unconfirmed,
+)
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
@@ -22,6 +29,7 @@ def sweep() -> dict[str, int]:
     """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time."""
     swept = {
         "sessions": sweep_sessions(),
+        "personal access tokens": sweep_tokens(),
         "addresses of sign-ins": sweep_addresses(),
         "links in mails and invitations": email_tokens.sweep(),
         "mails in files": files.sweep(),

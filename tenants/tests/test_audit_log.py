@@ -58,6 +58,7 @@ class TestContent:
             "actor_id": alice.user.id,
             "actor_name": "alice",
             "address": "127.0.0.1",
+            "token_id": None,
             "action": "agent.update",
             "object_id": agent_id,
             "before": {"name": "bot"},

@@ -19,6 +19,7 @@ from accounts.serializers import (
     UserResponse,
 )
 from accounts.views.sign_in import NoStoreMixin, sign_in
+from core.actor import Actor, TokenScope
 from core.http.operations import operation
 from core.http.serializers import shared_serializer
 from core.http.views import AnonymousView, V1View
@@ -50,9 +51,9 @@ class OidcFinishView(NoStoreMixin, AnonymousView):
 
 
 class ProfileView(V1View):
-    @operation("Who is signed in", tag="auth", response=ProfileResponse)
+    @operation("Who is signed in", tag="auth", response=ProfileResponse, token=TokenScope.READ)
     def get(self, request: Request) -> Response:
-        return _profile_response(request.user)
+        return _profile_response(self.actor, request.user)
 
     @operation(
         "Change one's e-mail address", tag="auth", request=ProfileRequest, response=ProfileResponse, errors=(429,)
@@ -62,7 +63,7 @@ class ProfileView(V1View):
         changes = self.validated_data(ProfileRequest)
         password = changes.pop("password", None)
         user = accounts.update_profile(actor=self.actor, user=request.user, changes=changes, password=password)
-        return _profile_response(user)
+        return _profile_response(self.actor, user)
 
 
 class AccountClosureView(V1View):
@@ -82,7 +83,7 @@ class AccountClosureView(V1View):
         return Response(status=204)
 
 
-def _profile_response(user: Any) -> Response:
+def _profile_response(actor: Actor, user: Any) -> Response:
     profile = {
         "id": user.id,
         "username": user.username,
@@ -90,6 +91,6 @@ def _profile_response(user: Any) -> Response:
         "is_active": user.is_active,
         "email_verified": user.email_verified,
         "pending_email": user.pending_email,
-        "memberships": services.memberships_of(user.id),
+        "memberships": services.memberships_of(actor),
     }
     return Response(shared_serializer(ProfileResponse).to_representation(profile))

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.actor import TokenScope
 from core.http.operations import JSON_LINES, operation
 from core.http.pagination import next_cursor_header, slice_rows
 from core.http.serializers import shared_serializer
@@ -26,6 +27,7 @@ class TenantAuditView(V2View):
     @operation(
         "List the changes in a tenant",
         tag="tenants",
+        token=TokenScope.READ,
         query=AuditQuerySerializer,
         response=AuditListResponse,
         errors=(404,),

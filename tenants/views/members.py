@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.actor import TokenScope
 from core.http.fields import PageQuerySerializer
 from core.http.operations import ListOf, operation
 from core.http.views import V2View
@@ -27,9 +28,13 @@ from tenants.serializers import (
 
 class MemberListView(V2View):
     @operation(
-        "List the members of a tenant", tag="tenants", query=PageQuerySerializer, response=ListOf(MemberResponse),
+        "List the members of a tenant",
+        tag="tenants",
+        token=TokenScope.READ,
+        query=PageQuerySerializer,
+        response=ListOf(MemberResponse),
         errors=(404,),
-    )  # fmt: skip
+    )
     def get(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.READ)
         part = self.validated_query(PageQuerySerializer)
@@ -45,7 +50,12 @@ class MemberListView(V2View):
 
 class MemberDetailView(V2View):
     @operation(
-        "Change the role of a member", tag="tenants", request=RoleRequest, response=MemberResponse, errors=(404, 409)
+        "Change the role of a member",
+        tag="tenants",
+        token=TokenScope.WRITE,
+        request=RoleRequest,
+        response=MemberResponse,
+        errors=(404, 409),
     )
     def put(self, request: Request, tenant_id: str, user_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.MANAGE_MEMBERS)
@@ -56,6 +66,7 @@ class MemberDetailView(V2View):
     @operation(
         "Remove a member; everybody may remove themselves",
         tag="tenants",
+        token=TokenScope.WRITE,
         response=MemberRemovalResponse,
         errors=(404, 409),
     )
@@ -70,6 +81,7 @@ class TenantLimitsView(V2View):
     @operation(
         "How many agents, keys and members a tenant has, and may have",
         tag="tenants",
+        token=TokenScope.READ,
         response=TenantCapacityResponse,
         errors=(404,),
     )

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import counts
+from core.actor import TokenScope
 from core.counts import Kind
 from core.http.fields import PageQuerySerializer
 from core.http.operations import FromView, ListOf, operation
@@ -25,7 +26,9 @@ class BaseTenantListView(BaseView):
     create_request_class: ClassVar[type[TenantCreateRequest]]
     response_class: ClassVar[type[TenantResponse]]
 
-    @operation("List tenants", tag="tenants", query=PageQuerySerializer, response=ListOf(TenantResponse))
+    @operation(
+        "List tenants", tag="tenants", token=TokenScope.READ, query=PageQuerySerializer, response=ListOf(TenantResponse)
+    )
     def get(self, request: Request) -> Response:
         query = self.validated_query(PageQuerySerializer)
         rows = tenants_for(self.actor)
@@ -35,6 +38,7 @@ class BaseTenantListView(BaseView):
     @operation(
         "Create a tenant",
         tag="tenants",
+        token=TokenScope.WRITE,
         request=FromView("create_request_class"),
         response=TenantResponse,
         errors=(409,),
@@ -56,7 +60,9 @@ class BaseTenantDetailView(BaseView):
     update_request_class: ClassVar[type[TenantUpdateRequest]]
     response_class: ClassVar[type[TenantResponse]]
 
-    @operation("Read a tenant", tag="tenants", response=TenantResponse, errors=(404,), conditional=True)
+    @operation(
+        "Read a tenant", tag="tenants", token=TokenScope.READ, response=TenantResponse, errors=(404,), conditional=True
+    )
     def get(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.READ)
         return self.respond_conditionally(tenant, self.response_class, message=_("Tenant found"), tenant_id=tenant.id)
@@ -64,6 +70,7 @@ class BaseTenantDetailView(BaseView):
     @operation(
         "Change a tenant: only the keys sent",
         tag="tenants",
+        token=TokenScope.WRITE,
         request=FromView("update_request_class"),
         response=TenantResponse,
         errors=(404, 409, 412),
@@ -87,7 +94,11 @@ class BaseTenantDetailView(BaseView):
         )
 
     @operation(
-        "Delete a tenant and all it holds", tag="tenants", response=TenantDeletionResponse, errors=(404, 409, 412)
+        "Delete a tenant and all it holds",
+        tag="tenants",
+        token=TokenScope.WRITE,
+        response=TenantDeletionResponse,
+        errors=(404, 409, 412),
     )
     def delete(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.OWN)

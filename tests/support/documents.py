@@ -35,6 +35,7 @@ REFUSED_BY_RULE = {
     "postAuthPassword": "the old password must be right",
     "postAuthMfa": "a code must be right",
     "postAuthFactorsTotp": "the password must be right",
+    "postAuthTokens": "as postAuthFactorsTotp, and a time is given once",
     "postAuthMeClose": "the password must be right",
     "postAuthFactorsTotpConfirm": "as postAuthMfa",
     "postAuthFactorsTotpRemove": "as postAuthFactorsTotp",
@@ -102,6 +103,7 @@ def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 CREDENTIALS = {"username": "schemathesis", "password": "password123"}
+_CONFIRMED = {"password": CREDENTIALS["password"]}
 
 
 class RequestObjects:
@@ -135,6 +137,7 @@ class RequestObjects:
         self._sign_in()
         newest = self.session.get(f"{self._url}/api/v1/auth/sessions?limit=1", headers=self.headers).json()
         ids["session_id"] = newest[0]["id"]
+        ids["token_id"] = self._created("auth/tokens", name=name, scope="read", **_CONFIRMED)["id"]
         return {**ids, "api_key": key["api_key"], **dict.fromkeys(("number", "version", "from", "to"), 1)}
 
     def _sign_in(self) -> dict[str, str]:

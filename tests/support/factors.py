@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import challenges, recovery_codes, totp
 from accounts.models import TotpFactor, User
 from core import sealing
-from tests.support import passkeys
+from tests.support import passkeys, tokens
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD
 
@@ -53,7 +53,7 @@ def answer(challenge: str, code: str, method: str = "totp", **options: Any) -> A
 
 
 def values_for(user: User, path: str) -> dict[str, Any]:
-    """Return values for a request about factors, after giving the user what the request is about."""
+    """Return values for a request about factors or tokens, after giving the user what the request is about."""
     if path == "/api/v1/auth/mfa":
         return {"challenge": new_challenge(user), "code": recovery_codes.issue(user)[0]}
     if path == "/api/v1/auth/factors/totp/confirm":
@@ -65,4 +65,6 @@ def values_for(user: User, path: str) -> dict[str, Any]:
         enrol(user)
     if "passkey" in path and not path.endswith(("/passkeys", "/options")):
         return passkeys.values_for(user, path)
+    if path.startswith(tokens.TOKENS):
+        return tokens.values_for(user, path)
     return {}

@@ -65,6 +65,8 @@ LISTS = [
     *_lists("public", "/api/v1/auth/me", 1, ""),
     *_lists("public", "/api/v1/auth/sessions", 100, "", "after=session_5"),
     *_lists("public", "/api/v1/auth/identities", 100, "", "after=identity_5"),
+    *_lists("public", "/api/v1/auth/tokens", 100, "", "after=token_5"),
+    *_lists("admin", "accounts/personaltoken", 100, "", "q=token_77", f"q={TENANT}", f"q={USER}", "q=nobody"),
     *_lists("admin", "accounts/user", 100, "", "o=6", "is_staff__exact=1", "is_active__exact=0",
             "is_superuser__exact=1", "q=person 77", "q=nobody"),
     *_lists("admin", "accounts/invitation", 100, "", "q=invitation_77", "q=nobody"),

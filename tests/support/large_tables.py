@@ -41,6 +41,9 @@ def fill(sizes: Sizes) -> None:
     _insert("accounts.User", 1, id=f"'{USER}'", username="'Large'", username_folded="'large'")
     _insert("accounts.Invitation", sizes.tenants, id="CONCAT('invitation_', seq)", email="'dora@example.com'",
             expires_at="TIMESTAMPADD(DAY, 7, UTC_TIMESTAMP(6))")  # fmt: skip
+    _insert("accounts.PersonalToken", sizes.tenants, id="CONCAT('token_', seq)", user_id="CONCAT('user_', seq)",
+            name="'script'", scope="'read'", tenant_id="CONCAT('tenant_', seq)", digest="SHA2(seq, 256)", hint="'00ff'",
+            expires_at="TIMESTAMPADD(DAY, 90, UTC_TIMESTAMP(6))")  # fmt: skip
     _insert("tenants.Tenant", sizes.tenants, id="CONCAT('tenant_', seq)", tenant_name="CONCAT('Tenant ', seq)",
             name_folded="CONCAT('tenant ', seq)", tenant_type="'enterprise'",
             status="IF(seq % 100 = 0, 'suspended', 'active')")  # fmt: skip

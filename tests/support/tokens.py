@@ -1,0 +1,51 @@
+"""Personal access tokens of the tests' people."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from accounts import personal_tokens
+from accounts.models import PersonalToken, User
+from accounts.random_tokens import digest_of
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+
+TOKENS = "/api/v1/auth/tokens"
+
+
+def add_token(user: User, *, scope: str = "write", tenant: Tenant | None = None, **fields: Any) -> str:
+    """Give a user a token, and return its text."""
+    token = personal_tokens.generate()
+    values = {"name": "script", "expires_at": timezone.now() + timedelta(days=90), **fields}
+    PersonalToken.objects.create(
+        user=user,
+        scope=scope,
+        tenant_id=None if tenant is None else tenant.id,
+        digest=digest_of(token),
+        hint=personal_tokens.hint_of(token),
+        **values,
+    )
+    return token
+
+
+def script(user: User, **options: Any) -> SurfaceClient:
+    """Return a client with a new token of a user."""
+    return SurfaceClient(token=add_token(user, **options))
+
+
+def newest_token(user: User) -> PersonalToken:
+    return user.personal_tokens.latest("created_at")
+
+
+def values_for(user: User, path: str) -> dict[str, Any]:
+    """Return values for a request about a token, after giving the user one."""
+    expiry = (timezone.now() + timedelta(days=30)).replace(microsecond=0)
+    values = {"token_expiry": expiry.isoformat()}
+    if path == TOKENS:
+        return values
+    if not user.personal_tokens.filter(expires_at=expiry).exists():
+        add_token(user, expires_at=expiry)
+    return {**values, "token_id": user.personal_tokens.latest("created_at").id}
