@@ -31,7 +31,7 @@ KIND_NAMES = {
 class Actor:
     """The actor of a change. `id` is set for people; `label` is the name of a person or a command.
 
-    `session_id` is the session whose token a person sent.
+    `session_id` is the session whose token a person sent, `language` the one that their client asked for.
     """
 
     kind: ActorKind
@@ -40,6 +40,7 @@ class Actor:
     request_id: str = ""
     address: str = ""
     session_id: str | None = None
+    language: str = ""
 
     @property
     def is_trusted(self) -> bool:

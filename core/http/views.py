@@ -77,7 +77,12 @@ class BaseView(APIView):
         context = RequestContext.of(self.request)
         user = cast(AbstractBaseUser | None, self.request.user)
         if user is None:
-            return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
+            return Actor(
+                kind=ActorKind.ANONYMOUS,
+                request_id=context.request_id,
+                address=context.address,
+                language=self.client_language,
+            )
         return Actor(
             kind=ActorKind.USER,
             id=user.pk,
@@ -85,7 +90,13 @@ class BaseView(APIView):
             request_id=context.request_id,
             address=context.address,
             session_id=cast(str | None, self.request.auth),
+            language=self.client_language,
         )
+
+    @property
+    def client_language(self) -> str:
+        """The language that the client asked for, which that of the response need not be."""
+        return translation.get_language() or ""
 
     @property
     def raw_data(self) -> Any:
@@ -243,8 +254,10 @@ class V2View(BaseView):
     """A view in v2's shape, the envelope, which parts of the public surface have too."""
 
     enveloped = True
+    client_language = ""  # that of each request
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.client_language = translation.get_language() or ""
         with translation.override(ENVELOPE_LANGUAGE):
             return super().dispatch(request, *args, **kwargs)
 
