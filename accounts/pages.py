@@ -57,6 +57,15 @@ class AcceptInvitationPage(_LinkPage):
     done = _("The account is open. Sign in with your username and password.")
 
 
+class JoinTenantPage(_LinkPage):
+    endpoint = "/api/v1/auth/register"
+    field = "invitation"
+    inputs = AcceptInvitationPage.inputs
+    title = _("Join a tenant")
+    button = _("Open an account and join")
+    done = _("The account is open, and you are a member. Sign in with your username and password.")
+
+
 class PasswordResetPage(_LinkPage):
     endpoint = "/api/v1/auth/password/reset"
     inputs = (_Input("new_password", _("New password"), is_password=True),)

@@ -49,7 +49,7 @@ def reset(user: User, token: str) -> Letter:
         subject=gettext("Set a new password"),
         paragraphs=[
             gettext("Somebody asked for a new password for your account."),
-            *_account(user),
+            *account(user),
             gettext("The link works once, within an hour. It ends all sessions of the account."),
             gettext("If it was not you, ignore this mail; the password stays as it is."),
         ],
@@ -71,10 +71,6 @@ def verify(token: str) -> Letter:
     )
 
 
-def invitation_link(token: str) -> str:
-    return link("accept-invitation", token)
-
-
 def invitation(token: str) -> Letter:
     return Letter(
         subject=gettext("Invitation to register"),
@@ -83,7 +79,7 @@ def invitation(token: str) -> Letter:
             gettext("The link works once, within seven days."),
             gettext("If you did not expect it, ignore this mail."),
         ],
-        link=invitation_link(token),
+        link=link("accept-invitation", token),
         link_text=gettext("Open an account"),
     )
 
@@ -93,7 +89,7 @@ def password_changed(user: User) -> Letter:
         subject=gettext("Your password was changed"),
         paragraphs=[
             gettext("The password of your account was changed."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )
@@ -104,7 +100,7 @@ def email_changed(user: User) -> Letter:
         subject=gettext("Your e-mail address was changed"),
         paragraphs=[
             gettext("Your account does not use this e-mail address any more."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, tell an operator at once."),
         ],
     )
@@ -117,7 +113,7 @@ def new_sign_in(user: User, address: str, at: datetime) -> Letter:
             gettext("Somebody signed in to your account from an address that was not seen there before."),
             gettext("IP address: %(address)s, time: %(time)s UTC")
             % {"address": address, "time": f"{at:%Y-%m-%d %H:%M}"},
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )
@@ -128,7 +124,7 @@ def factors_changed(user: User) -> Letter:
         subject=gettext("Your second factors were changed"),
         paragraphs=[
             gettext("A second factor of your account was added or removed, or its recovery codes were made or used."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password, and tell an operator."),
         ],
     )
@@ -139,7 +135,7 @@ def identity_added(user: User) -> Letter:
         subject=gettext("A new way to sign in to your account"),
         paragraphs=[
             gettext("Your account can be signed in to with another provider now."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, remove it at once, set a new password, and tell an operator."),
         ],
     )
@@ -150,7 +146,7 @@ def identity_removed(user: User) -> Letter:
         subject=gettext("A way to sign in to your account was removed"),
         paragraphs=[
             gettext("One of the providers that you signed in with is no longer good for your account."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )
@@ -166,10 +162,15 @@ def account_closed() -> Letter:
     )
 
 
-def _account(user: User) -> list[str]:
+def account(user: User) -> list[str]:
     """Return a paragraph with the username, unless somebody may have chosen it for a stranger to read.
 
     Anybody may register an advertisement as a name, with somebody else's address. Mail programs make links of it.
     """
-    is_harmless = user.email_verified or not _LIKE_A_LINK.search(user.username)
+    is_harmless = user.email_verified or not looks_like_a_link(user.username)
     return [gettext("Account: %(user)s") % {"user": isolated(user.username)}] if is_harmless else []
+
+
+def looks_like_a_link(name: str) -> bool:
+    """Return whether a mail program may make a link of a name that somebody chose."""
+    return bool(_LIKE_A_LINK.search(name))

@@ -22,19 +22,25 @@ from accounts.services.identities import (
     sweep_link_challenges,
     user_of_identity,
 )
-from accounts.services.methods import methods_of
-from accounts.services.notices import sweep_addresses
+from accounts.services.links import BadLink
+from accounts.services.methods import has_factor, methods_of, with_factor
+from accounts.services.notices import notify, sweep_addresses
 from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.registration import (
+    BadInvitation,
     Invited,
     accept_invitation,
+    attempt_invitation,
     check_registration,
     check_registration_open,
+    find_invitation,
     invite,
+    operator_invitations,
     revoke_invitation,
+    send_invitation,
 )
 from accounts.services.sessions import (
     AuthenticatedSession,
@@ -69,6 +75,8 @@ __all__ = [
     "AuthenticatedSession",
     "BadChallenge",
     "BadCredentials",
+    "BadInvitation",
+    "BadLink",
     "Invited",
     "ProvenIdentity",
     "SecondFactorRequired",
@@ -80,6 +88,7 @@ __all__ = [
     "add_identity",
     "add_passkey",
     "add_user",
+    "attempt_invitation",
     "authenticate",
     "authenticate_token",
     "begin_passkey",
@@ -94,12 +103,16 @@ __all__ = [
     "end_other_sessions",
     "end_session",
     "factors_of",
+    "find_invitation",
     "finish_flow",
+    "has_factor",
     "invite",
     "link_identity",
     "lock_user",
     "methods_of",
     "new_user",
+    "notify",
+    "operator_invitations",
     "passkey_options",
     "queue_verification",
     "refresh",
@@ -115,6 +128,7 @@ __all__ = [
     "request_verification",
     "reset_password",
     "revoke_invitation",
+    "send_invitation",
     "set_password",
     "sign_in",
     "sign_in_by_passkey",
@@ -132,4 +146,5 @@ __all__ = [
     "use_factor_of_operator",
     "user_of_identity",
     "verify_email",
+    "with_factor",
 ]
