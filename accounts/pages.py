@@ -43,6 +43,7 @@ class _LinkPage(AnonymousView):
     title: ClassVar[Text]
     button: ClassVar[Text]
     done: ClassVar[Text]
+    joins: ClassVar[bool] = False  # shows an invitation into a tenant, and lets people with an account join
 
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse(render_to_string("accounts/link.html", {"view": self}), headers=_HEADERS)
@@ -58,6 +59,7 @@ class AcceptInvitationPage(_LinkPage):
 
 
 class JoinTenantPage(_LinkPage):
+    joins = True
     endpoint = "/api/v1/auth/register"
     field = "invitation"
     inputs = AcceptInvitationPage.inputs

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, Func, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
@@ -29,6 +29,8 @@ from tenants.roles import ALLOWED, Access
 _READING = frozenset({Access.READ, Access.READ_AUDIT, Access.READ_INVITATIONS})
 
 
+# In the SQL itself, because that of lists is prepared (core.prepared.prepared_sql), with places for their values alone.
+_FALSE = Func(template="FALSE", output_field=BooleanField())
 _ROLE = _("Your role in this tenant does not allow this; ask its owner")
 _SECRETS = _("Your role in this tenant does not allow you to set secrets; ask its owner")
 
@@ -49,7 +51,7 @@ def tenant_ids_for(actor: Actor) -> QuerySet[Any, Any]:
 
 def open_memberships(user_id: str | None) -> QuerySet[Membership]:
     """Return the memberships of a person in tenants that do not require a second factor, or that they have one for."""
-    return Membership.objects.filter(Q(tenant__requires_mfa=False) | accounts.with_factor("user"), user_id=user_id)
+    return Membership.objects.filter(Q(tenant__requires_mfa=_FALSE) | accounts.with_factor("user"), user_id=user_id)
 
 
 def get_tenant(actor: Actor, tenant_id: str, access: Access) -> Tenant:

@@ -141,7 +141,9 @@ class TenantAdmin(ConfigAdmin):
 class TenantInvitationAdmin(OperatorAdmin):
     """The invitations that wait. Deleting one revokes it."""
 
-    list_display = ("email", "tenant", "role", "inviter", "created_at", "expires_at")
+    list_display = ("email", "tenant", "role", "inviter", "sent_at", "expires_at")
+    ordering = ("-sent_at", "-invitation_ptr_id")
+    sortable_by = ("sent_at",)
     list_select_related = ("tenant", "inviter")
     search_fields = ("invitation_ptr", "tenant_id")
     search_help_text = _("The id of an invitation or a tenant in full.")

@@ -31,7 +31,7 @@ from tenants.roles import INVITERS, Access
 
 def invitations_of(tenant: Tenant) -> QuerySet[TenantInvitation]:
     """Return the invitations into a tenant that are good, newest first."""
-    return _good().filter(tenant=tenant).order_by("-created_at", "-id")
+    return _good().filter(tenant=tenant).order_by("-sent_at", "-invitation_ptr_id")
 
 
 def get_invitation(tenant: Tenant, invitation_id: str) -> TenantInvitation:

@@ -150,7 +150,13 @@ class TenantInvitation(Invitation):
         Tenant, verbose_name=_("tenant"), on_delete=models.CASCADE, related_name="invitations", editable=False
     )
     role = ExactCharField(_("role"), max_length=20, choices=Role.choices, editable=False)
+    # As `created_at`, in this table, whose lists are sorted by it.
+    sent_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("invitation into a tenant")
         verbose_name_plural = _("invitations into tenants")
+        indexes = (
+            models.Index(fields=["sent_at", "invitation_ptr"], name="tenant_invitation_all_newest"),
+            models.Index(fields=["tenant", "sent_at", "invitation_ptr"], name="tenant_invitation_newest"),
+        )

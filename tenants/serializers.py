@@ -176,7 +176,7 @@ class InvitationResponse(serializers.Serializer[Any]):
     email = serializers.CharField()
     role = serializers.CharField()
     invited_by = serializers.CharField(source="inviter.username", help_text="A username.")
-    created_at = UTCDateTimeField()
+    created_at = UTCDateTimeField(source="sent_at")
     expires_at = UTCDateTimeField()
 
 

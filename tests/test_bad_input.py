@@ -136,6 +136,7 @@ class Data:
             "refresh_token": lambda: accounts.sign_in(actor=OPERATOR, user=self.alice.user).refresh,
             "rate_limit": lambda: {"limit": 60, "window_seconds": 60},
             "limits": lambda: {"agents": 100},
+            "requires_mfa": lambda: False,  # the sender has no second factor
             "quota": lambda: {"limit": 60, "period": "day"},
             "allowed_networks": lambda: ["203.0.113.0/24"],
             "client_ip": lambda: "203.0.113.7",

@@ -1,4 +1,4 @@
-"""Who invited, and whether the link confirms the address, for invitations into tenants.
+"""The sender of an invitation, and whether its link confirms the address, for invitations into tenants.
 
 Back: these invitations end, because the version before would take them for an operator's.
 """

@@ -2,6 +2,7 @@
 
 import core.fields
 import django.db.models.deletion
+import django.utils.timezone
 from django.db import migrations, models
 
 
@@ -23,11 +24,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('invitation_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='accounts.invitation')),
                 ('role', core.fields.ExactCharField(choices=[('owner', 'owner'), ('admin', 'admin'), ('member', 'member'), ('viewer', 'viewer')], editable=False, max_length=20, verbose_name='role')),
+                ('sent_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
                 ('tenant', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='invitations', to='tenants.tenant', verbose_name='tenant')),
             ],
             options={
                 'verbose_name': 'invitation into a tenant',
                 'verbose_name_plural': 'invitations into tenants',
+                'indexes': [models.Index(fields=['sent_at', 'invitation_ptr'], name='tenant_invitation_all_newest'), models.Index(fields=['tenant', 'sent_at', 'invitation_ptr'], name='tenant_invitation_newest')],
             },
             bases=('accounts.invitation',),
         ),

@@ -37,7 +37,9 @@ class InvitationListView(NoStoreMixin, V2View):
         tenant = get_tenant(self.actor, tenant_id, Access.READ_INVITATIONS)
         part = self.validated_query(PageQuerySerializer)
         rows = invitations.invitations_of(tenant)
-        return self.respond_list(rows, InvitationResponse, part, message=_("Invitations listed"), tenant_id=tenant.id)
+        return self.respond_list(
+            rows, InvitationResponse, part, message=_("Invitations listed"), tenant_id=tenant.id, key="pk"
+        )
 
     @operation(
         "Invite somebody into a tenant by e-mail, in place of a former invitation of this address",
