@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,14 @@ class Seen:
     def variables(self, command: str) -> dict[str, str]:
         """Return the variables of a command, after waiting for the mail whose link it takes."""
         for name in re.findall(r"MAILED_TO_(\w+)", command):
-            wait_until(lambda name=name: self._links(name), f"the invitation of {name}")  # type: ignore[misc]
+            wait_until(partial(self._is_invited, name), f"the invitation of {name}")
             self.values[f"MAILED_TO_{name}"] = self._links(name)[0]
         if "$CODE" in command:
             self.values["CODE"] = pyotp.TOTP(self._secret).at(time.time())
         return self.values
+
+    def _is_invited(self, name: str) -> bool:
+        return bool(self._links(name))
 
     def _links(self, name: str) -> list[str]:
         sent = [mail for mail in self._mailbox.mails if mail["To"] == f"{name.lower()}@example.com"]
