@@ -96,6 +96,9 @@ def test_story_of_a_team(tmp_path: Path) -> None:
             responses[command] = response
             statuses.append(response.status)
         wait_until(lambda: set(told(mailbox)) >= NOTICES, "everybody is told")
+        tokens = [value for name, value in seen.values.items() if name.startswith("MAILED_TO")]
+        assert len(tokens) == 3
+        assert [token for token in tokens if token in maim.log] == []
 
     assert statuses == STATUSES
     (audit,) = [response.body for command, response in responses.items() if "/audit" in command]

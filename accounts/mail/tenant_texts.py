@@ -54,7 +54,7 @@ def _notice(kind: str) -> tuple[str, str]:
     """Return the subject of a notice, and its first sentence."""
     match kind:
         case QueuedMail.Kind.ROLE_CHANGED:
-            return gettext("Your role in a tenant"), gettext("You have another role in a tenant now.")
+            return gettext("Your role in a tenant"), gettext("You have a new role in a tenant.")
         case QueuedMail.Kind.MEMBER_REMOVED:
             return gettext("You were removed from a tenant"), gettext("You are no member of this tenant any more.")
         case QueuedMail.Kind.TENANT_OFFERED:
