@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from accounts.models import Invitation, User
 from accounts.services import BadInvitation, BadLink
+from accounts.tests.threads import HELD_UP, Pause, on_own_connection
 from core.errors import Conflict
 from tenants import invitations, members
 from tenants import services as tenants
 from tenants.errors import InvitationNotFound, TenantLimitReached, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantInvitation, TenantStatus
 from tenants.tests.test_member_races import outcomes
+from tests.support.instances import WAIT
 from tests.support.invitations import invited_token
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
@@ -101,14 +104,49 @@ def test_inviter_who_is_demoted_at_once_lets_in_before_or_not_at_all(
     assert found == ({SUCCESS} if is_member(charlie, alice.tenant) else {SUCCESS, BadLink})
 
 
+@pytest.mark.parametrize("change", ["suspend", "delete", "demote", "limit"])
+def test_change_waits_for_an_acceptance_under_way(
+    alice: Person, bob: Person, charlie: Person, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the tenant, or who sent the invitation, would be another one than was looked at."""
+    members.change_role(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id, role=Role.ADMIN)
+    token = invited_token(bob.user, alice.tenant, charlie.user)
+    update = partial(tenants.update_tenant, actor=OPERATOR, tenant=alice.tenant)
+    changes: dict[str, Callable[[], Any]] = {
+        "suspend": lambda: update(changes={"status": TenantStatus.SUSPENDED}),
+        "limit": lambda: update(changes={"limits": {"members": 2}}),
+        "delete": lambda: tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant),
+        "demote": lambda: members.change_role(
+            actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id, role=Role.VIEWER
+        ),
+    }
+    pause = Pause()
+    monkeypatch.setattr(invitations, "lock_invitation", pause.after(invitations.lock_invitation))
+
+    with ThreadPoolExecutor(1) as threads:
+        with pause.run(lambda: invitations.accept(actor=charlie.actor, token=token)) as accepted:
+            changed = threads.submit(on_own_connection, changes[change])
+            with pytest.raises(TimeoutError):
+                changed.result(HELD_UP)
+        assert accepted.result(WAIT).user_id == charlie.user.id
+        changed.result(WAIT)
+
+
 def test_of_two_who_accept_at_once_the_last_place_is_for_one(
-    alice: Person, charlie: Person, accept: Callable[[], Any]
+    alice: Person, charlie: Person, accept: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"limits": {"members": 2}})
     dora = register("dora")
-    token = invited_token(alice.user, alice.tenant, dora.user)
+    token, pause = invited_token(alice.user, alice.tenant, dora.user), Pause()
+    monkeypatch.setattr(members, "check_limit", pause.after(members.check_limit))
 
-    found = outcomes(accept, lambda: invitations.accept(actor=dora.actor, token=token))
+    with ThreadPoolExecutor(1) as threads:
+        with pause.run(accept) as first:
+            second = threads.submit(on_own_connection, lambda: invitations.accept(actor=dora.actor, token=token))
+            wait([second], HELD_UP)
+        first.result(WAIT)
+        with pytest.raises(TenantLimitReached):
+            second.result(WAIT)
 
-    assert found == {SUCCESS, TenantLimitReached}
-    assert is_member(charlie, alice.tenant) != is_member(dora, alice.tenant)
+    assert is_member(charlie, alice.tenant)
+    assert not is_member(dora, alice.tenant)
