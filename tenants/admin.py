@@ -19,7 +19,7 @@ from core.errors import Conflict
 from core.models import AuditEntry
 from tenants import invitations, members, services
 from tenants.fields import TENANT_FIELDS, TenantSettings
-from tenants.models import Membership, Tenant, TenantInvitation
+from tenants.models import Membership, Role, Tenant, TenantInvitation
 from tenants.serializers import InternalTenantUpdateRequest
 
 
@@ -134,7 +134,7 @@ class TenantAdmin(ConfigAdmin):
             if is_deleted:
                 members.remove_member(actor=actor, tenant=tenant, user_id=user_id)
             elif member.has_changed():
-                members.set_member(actor=actor, tenant=tenant, user_id=user_id, role=member.cleaned_data["role"])
+                members.set_member(actor=actor, tenant=tenant, user_id=user_id, role=Role(member.cleaned_data["role"]))
 
 
 @admin.register(TenantInvitation)
