@@ -13,7 +13,7 @@ from accounts.models import Invitation, User
 from accounts.services import BadInvitation, BadLink
 from accounts.tests.threads import HELD_UP, Pause, on_own_connection
 from core.errors import Conflict
-from tenants import invitations, members
+from tenants import capacity, invitations, members
 from tenants import services as tenants
 from tenants.errors import InvitationNotFound, TenantLimitReached, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantInvitation, TenantStatus
@@ -138,7 +138,7 @@ def test_of_two_who_accept_at_once_the_last_place_is_for_one(
     tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"limits": {"members": 2}})
     dora = register("dora")
     token, pause = invited_token(alice.user, alice.tenant, dora.user), Pause()
-    monkeypatch.setattr(members, "check_limit", pause.after(members.check_limit))
+    monkeypatch.setattr(members, "check_limit", pause.after(capacity.check_limit))
 
     with ThreadPoolExecutor(1) as threads:
         with pause.run(accept) as first:
