@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, ProtectedError
+from django.db.models import Model, ProtectedError, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -146,7 +146,7 @@ class UserAdmin(OperatorAdmin):
 
 @admin.register(Invitation)
 class InvitationAdmin(OperatorAdmin):
-    """The invitations that wait. Deleting one revokes it."""
+    """The operators' invitations that wait. Deleting one revokes it."""
 
     list_display = ("email", "created_at", "expires_at")
     search_fields = ("id",)
@@ -154,6 +154,9 @@ class InvitationAdmin(OperatorAdmin):
     add_fields = ("email",)
     fields = ("id", *list_display)
     readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invitation]:
+        return super().get_queryset(request).filter(inviter=None)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -335,10 +335,25 @@ class LinkChallenge(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation to register with an e-mail address. It counts once, until it expires or is revoked."""
+    """An invitation of whoever has an e-mail address. It counts once, until it expires or is revoked.
+
+    That of an operator is one to register. A person's is one into a tenant (tenants.models.TenantInvitation), by which
+    somebody new registers, too.
+    """
 
     id = IdField(primary_key=True, default=ids.invitation_id, editable=False)
     email = models.CharField(_("e-mail"), max_length=254)
+    # None: an operator.
+    inviter = models.ForeignKey(
+        User,
+        verbose_name=_("invited by"),
+        on_delete=models.CASCADE,
+        null=True,
+        editable=False,
+        related_name="sent_invitations",
+    )
+    # Not if a person, who may be anybody, was shown the link: then its use proves nothing about the address.
+    confirms_email = models.BooleanField(default=True, db_default=True, editable=False)
     # That of the token in the link; None until the mail with it is sent.
     digest = ExactCharField(max_length=64, null=True, unique=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
@@ -368,6 +383,12 @@ class QueuedMail(models.Model):
         IDENTITY_REMOVED = "identity_removed", _("notice of a removed way to sign in")
         ACCOUNT_CLOSED = "account_closed", _("notice of a closed account")
         TOKEN_CREATED = "token_created", _("notice of a new personal access token")
+        TENANT_INVITATION = "tenant_invitation", _("link to join a tenant")
+        ROLE_CHANGED = "role_changed", _("notice of a role in a tenant")
+        MEMBER_REMOVED = "member_removed", _("notice of a removed member")
+        TENANT_OFFERED = "tenant_offered", _("notice of an offered tenant")
+        OWNER_CHANGED = "owner_changed", _("notice of a tenant's new owner")
+        FACTOR_REQUIRED = "factor_required", _("notice of a required second factor")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

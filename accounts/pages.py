@@ -43,6 +43,7 @@ class _LinkPage(AnonymousView):
     title: ClassVar[Text]
     button: ClassVar[Text]
     done: ClassVar[Text]
+    joins: ClassVar[bool] = False  # shows an invitation into a tenant, and lets people with an account join
 
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse(render_to_string("accounts/link.html", {"view": self}), headers=_HEADERS)
@@ -55,6 +56,16 @@ class AcceptInvitationPage(_LinkPage):
     title = _("Open an account")
     button = _("Open the account")
     done = _("The account is open. Sign in with your username and password.")
+
+
+class JoinTenantPage(_LinkPage):
+    joins = True
+    endpoint = "/api/v1/auth/register"
+    field = "invitation"
+    inputs = AcceptInvitationPage.inputs
+    title = _("Join a tenant")
+    button = _("Open an account and join")
+    done = _("The account is open, and you are a member. Sign in with your username and password.")
 
 
 class PasswordResetPage(_LinkPage):

@@ -1,4 +1,4 @@
-"""The throttle of sign-ins, registrations, changed e-mail addresses and links in mails (MAIM_AUTH_RATE).
+"""The throttle of sign-ins, registrations, changed e-mail addresses, invitations and links in mails (MAIM_AUTH_RATE).
 
 Attempts on an account are counted for each address first, so that somebody who guesses locks out their own address.
 All addresses together have three times as many attempts. An address from which the account was signed in to lately is
@@ -20,7 +20,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
@@ -37,6 +37,8 @@ log = logging.getLogger("maim.auth")
 KNOWN_SECONDS = 30 * 24 * 3600
 _CLOCK_STEP_SECONDS = 1
 _ALL_ADDRESSES = 3  # how many addresses' attempts an account has in all
+# So that nobody fills another's mailbox by inviting them again and again.
+_INVITATIONS_AN_HOUR = 5
 
 # One thread at a time makes or uses the limiter in memory: of two limiters, each would count for itself.
 _memory_lock = threading.Lock()
@@ -76,9 +78,7 @@ class _Attempt(NamedTuple):
 
     @staticmethod
     def of(account: str, address: str) -> _Attempt:
-        # A digest makes short, plain keys from names of any length and content.
-        digest = hashlib.sha256(fold(account).encode()).hexdigest()
-        return _Attempt(digest, client_network(address, settings.AUTH_IPV6_PREFIX))
+        return _Attempt(_digest(account), client_network(address, settings.AUTH_IPV6_PREFIX))
 
     @property
     def known_key(self) -> str:
@@ -94,6 +94,13 @@ def attempt(*, account: str, address: str) -> None:
     rate = settings.AUTH_RATE
     if rate is not None:
         _with_limiter(partial(_count, _Attempt.of(account, address), rate))
+
+
+def invite(*, email: str) -> None:
+    """Count one invitation of an e-mail address, whoever sends it. Raise TooMany after five within an hour."""
+    if settings.AUTH_RATE is not None:
+        item = RateLimitItemPerHour(_INVITATIONS_AN_HOUR)
+        _with_limiter(lambda limiter: _hit(limiter, item, "invited", _digest(email)))
 
 
 def remember_address(*, account: str, address: str) -> None:
@@ -117,14 +124,18 @@ def _with_limiter(act: Callable[[MovingWindowRateLimiter], object]) -> None:
 
 
 def _count(tried: _Attempt, rate: AuthRate, limiter: MovingWindowRateLimiter) -> None:
-    _hit(limiter, rate.per_address, "address", tried.address)
-    _hit(limiter, rate.per_account, "account", tried.account, tried.address)
+    _hit(limiter, RateLimitItemPerMinute(rate.per_address), "address", tried.address)
+    _hit(limiter, RateLimitItemPerMinute(rate.per_account), "account", tried.account, tried.address)
     if not limiter.storage.get(tried.known_key):
-        _hit(limiter, _ALL_ADDRESSES * rate.per_account, "account", tried.account)
+        _hit(limiter, RateLimitItemPerMinute(_ALL_ADDRESSES * rate.per_account), "account", tried.account)
 
 
-def _hit(limiter: MovingWindowRateLimiter, per_minute: int, *subject: str) -> None:
-    item = RateLimitItemPerMinute(per_minute)
+def _digest(name: str) -> str:
+    """Return a short, plain key for a name of any length and content."""
+    return hashlib.sha256(fold(name).encode()).hexdigest()
+
+
+def _hit(limiter: MovingWindowRateLimiter, item: RateLimitItem, *subject: str) -> None:
     if not limiter.hit(item, *subject):
         reset = limiter.get_window_stats(item, *subject).reset_time
         raise TooMany(retry_after=max(1, math.ceil(reset - time.time())))

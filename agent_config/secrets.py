@@ -143,6 +143,11 @@ def any_in(config: Config) -> bool:
     return rewritten(config, lambda _secret: OMITTED) is not config
 
 
+def sets_any(config: Config, stored: Config) -> bool:
+    """Return whether a document that is to be stored has a secret that the stored one does not have."""
+    return not _values(config) <= _values(stored)
+
+
 def without_reserved(config: Config) -> tuple[Config, list[str]]:
     """Return an imported document without the values that look sealed, and their paths."""
     places = reserved(config)
@@ -211,6 +216,19 @@ def without_sealed(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_sealed(member) for key, member in value.items()}
     return [without_sealed(member) for member in value] if isinstance(value, list) else value
+
+
+def _values(config: Config) -> set[str]:
+    """Return the secrets in clear, or their tokens where no configured key can decrypt them, as JSON."""
+    found: set[str] = set()
+
+    def note(secret: Secret) -> Any:
+        value = open_or_none(secret.value)
+        found.add(json.dumps(secret.value if value is None else value))
+        return secret.value
+
+    rewritten(config, note)
+    return found
 
 
 def _steps(pointer: str) -> list[str]:

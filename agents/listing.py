@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
 from agent_config.schema import ConfigWarning
-from agents.access import agents_for
+from agents.access import agents_for, get_agent
 from agents.config_warnings import StoredConfig, get_listed_warnings, parsed_later
 from agents.effective_config import STATE_FIELDS, ConfigState
 from agents.errors import AgentNotFound
@@ -30,7 +30,9 @@ from core.listing import NEAR
 from core.models import RowCount
 from core.prepared import prepared_sql
 from core.text import fold_name
+from tenants.access import open_memberships
 from tenants.models import Membership
+from tenants.roles import Access
 
 NEWEST_FIRST = "-created_at"
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}
@@ -147,10 +149,11 @@ class AgentList:
 
 
 def get_listed_agent(actor: Actor, agent_id: str) -> ListedAgent:
-    """Return one of a person's agents, without warnings, in one query. Raise AgentNotFound."""
+    """Return one of a person's agents, without warnings, in one query. Raise as `agents.access.get_agent`."""
     found = _fetch(_select_rows(("id",), "id", in_one=False), [actor.id, agent_id])
     # MariaDB ignores blanks at the end, and the prepared SQL does not pass through `ExactCharField`.
     if actor.kind != ActorKind.USER or not found or found[0][0] != agent_id:
+        get_agent(actor, agent_id, Access.READ)  # which may say why the agent is not listed
         raise AgentNotFound
     agent = _convert(found[0])
     if not actor.may_enter(agent.tenant_id):
@@ -189,7 +192,7 @@ def _select_totals(*, has_status: bool, has_tenant: bool) -> QuerySet[Membership
     counted = RowCount.objects.filter(tenant_id=OuterRef("tenant_id")).filter(kind="").filter(agent_id="")
     counted = counted.filter(status="") if has_status else counted
     number = counted.order_by().values("kind").annotate(total=Sum("number")).values("total")
-    rows = Membership.objects.filter(user_id="")
+    rows = open_memberships("")
     rows = rows.filter(tenant_id="") if has_tenant else rows
     return rows.order_by().annotate(agents=Subquery(number)).values_list("tenant_id", "agents")
 

@@ -26,8 +26,8 @@ from core.prepared_writes import one_round_trip
 from core.resource_fields import check_names
 from core.revisions import check_revision
 from core.scrubbing import scrubbed_text
+from tenants.access import lock_tenant
 from tenants.capacity import Resource, check_limit, limit_of
-from tenants.services import lock_tenant
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
 MAX_GRACE_SECONDS = 30 * 24 * 3600

@@ -53,7 +53,7 @@ class Actor:
     """The actor of a change. `id` is set for people; `label` is the name of a person or a command.
 
     `session_id` is the session whose token a person sent; `token` is the personal access token that they sent instead.
-    `signed_in_at` is when an operator began the admin's session.
+    `signed_in_at` is when an operator began the admin's session. `language` is the one that a client asked for.
     """
 
     kind: ActorKind
@@ -64,6 +64,7 @@ class Actor:
     session_id: str | None = None
     signed_in_at: datetime | None = None
     token: TokenGrant | None = None
+    language: str = ""
 
     @property
     def is_trusted(self) -> bool:

@@ -181,14 +181,14 @@ class Environment(BaseSettings):
     MAIM_EMAIL_LINKS: Annotated[str, AfterValidator(check_links)] | None = Field(
         None,
         description="The links in mails, if the console has pages for them: "
-        "`https://console.example.com/{action}#token={token}`, where the action is `reset-password`, `verify-email` or "
-        "`accept-invitation`. "
+        "`https://console.example.com/{action}#token={token}`, where the action is `reset-password`, `verify-email`, "
+        "`accept-invitation` or `join-tenant`. "
         "Default: maim's own pages under `MAIM_PUBLIC_URL`.",
     )
     MAIM_REGISTRATION: Literal["open", "invited", "closed"] = Field(
         "open",
-        description="`open`: anybody may register; `invited`: people whom operators invited; `closed`: only operators "
-        "make users.",
+        description="`open`: anybody may register; `invited`: people whom operators invited, or owners and admins of a "
+        "tenant into it; `closed`: only operators make users.",
     )
     MAIM_TENANT_MAX_AGENTS: int | None = Field(
         None, ge=0, description="How many agents a tenant may have, unless its own number is set. Default: any number."

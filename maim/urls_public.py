@@ -13,7 +13,7 @@ from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
 from tenants.views import accounts as tenant_accounts
-from tenants.views import admin_sign_in, audit, members, tenants, tokens
+from tenants.views import admin_sign_in, audit, invitations, members, tenants, tokens
 
 handler400 = handlers.bad_request
 handler403 = handlers.permission_denied
@@ -65,6 +65,10 @@ urlpatterns = [
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantDetailView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/members", members.MemberListView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/members/<str:user_id>", members.MemberDetailView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/invitations", invitations.InvitationListView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/invitations/<str:invitation_id>", invitations.InvitationDetailView.as_view()),
+    path("api/v1/invitations/show", invitations.InvitationShowView.as_view()),
+    path("api/v1/invitations/accept", invitations.InvitationAcceptView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/limits", members.TenantLimitsView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/ownership-offer", members.OwnershipOfferView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/ownership-offer/accept", members.OwnershipAcceptanceView.as_view()),
@@ -102,6 +106,7 @@ urlpatterns = [
     path("api/v1/system/models", agents.SystemModelsView.as_view()),
     path("api/v1/system/bot-defaults", agents.BotDefaultsView.as_view()),
     path("account/accept-invitation", pages.AcceptInvitationPage.as_view()),
+    path("account/join-tenant", pages.JoinTenantPage.as_view()),
     path("account/reset-password", pages.PasswordResetPage.as_view()),
     path("account/verify-email", pages.EmailVerifyPage.as_view()),
     path("admin/oidc/", include((admin_sign_in, "admin_oidc"))),

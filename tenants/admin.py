@@ -7,19 +7,19 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
-from core.admin_base import ConfigAdmin, actor_of
+from core.admin_base import ConfigAdmin, OperatorAdmin, actor_of
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
 from core.errors import Conflict
 from core.models import AuditEntry
-from tenants import members, services
+from tenants import invitations, members, services
 from tenants.fields import TENANT_FIELDS, TenantSettings
-from tenants.models import Membership, Tenant
+from tenants.models import Membership, Role, Tenant, TenantInvitation
 from tenants.serializers import InternalTenantUpdateRequest
 
 
@@ -134,4 +134,27 @@ class TenantAdmin(ConfigAdmin):
             if is_deleted:
                 members.remove_member(actor=actor, tenant=tenant, user_id=user_id)
             elif member.has_changed():
-                members.set_member(actor=actor, tenant=tenant, user_id=user_id, role=member.cleaned_data["role"])
+                members.set_member(actor=actor, tenant=tenant, user_id=user_id, role=Role(member.cleaned_data["role"]))
+
+
+@admin.register(TenantInvitation)
+class TenantInvitationAdmin(OperatorAdmin):
+    """The invitations that wait. Deleting one revokes it."""
+
+    list_display = ("email", "tenant", "role", "inviter", "sent_at", "expires_at")
+    ordering = ("-sent_at", "-invitation_ptr_id")
+    sortable_by = ("sent_at",)
+    list_select_related = ("tenant", "inviter")
+    search_fields = ("invitation_ptr", "tenant_id")
+    search_help_text = _("The id of an invitation or a tenant in full.")
+    fields = ("id", *list_display)
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def delete(self, actor: Actor, row: TenantInvitation) -> None:
+        invitations.revoke(actor=actor, tenant=row.tenant, invitation_id=row.pk)

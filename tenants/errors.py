@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Forbidden, NotFound
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -48,3 +48,24 @@ class TenantLimitReached(Conflict):
 
 class MemberNotFound(NotFound):
     message = _("This person is no member of the tenant")
+
+
+class FactorRequired(Forbidden):
+    """A tenant that its members may use with a second factor alone, and a person without one."""
+
+    code = "TENANT_006"
+    message = _("This tenant requires a second factor; add one to your account")
+
+
+class InvitationNotFound(NotFound):
+    message = _("There is no invitation with this id in the tenant")
+
+
+class ForAnotherAddress(Forbidden):
+    """An invitation for another e-mail address than that of the account that is to join."""
+
+    code = "INVITATION_ADDRESS"
+    message = _(
+        "This invitation is for another e-mail address than your account has; sign in to the account that has it, or "
+        "enter it in this one"
+    )

@@ -28,6 +28,7 @@ class TenantChanges(TenantSettings, total=False):
     tenant_name: str
     tenant_type: str
     status: str
+    requires_mfa: bool
 
 
 TENANT_FIELDS = ResourceFields(
@@ -42,6 +43,7 @@ TENANT_FIELDS = ResourceFields(
     ResourceField("rate_limit", in_verdicts=True),
     ResourceField("quota", in_verdicts=True),
     ResourceField("limits"),
+    ResourceField("requires_mfa"),
     changes=TenantChanges,
 )
 # Only operators change these; of a person's update they are ignored.

@@ -11,17 +11,17 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
-from accounts.models import User
+from accounts.models import QueuedMail, User
 from core import audit, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Conflict, Invalid
-from tenants.access import get_tenant
+from tenants.access import get_tenant, lock_tenant
 from tenants.capacity import Resource, check_limit
 from tenants.errors import NAME_TAKEN, MemberNotFound, TenantReadOnly
 from tenants.models import Membership, OwnershipOffer, Role, Tenant, TenantStatus
+from tenants.notices import tell
 from tenants.roles import Access
-from tenants.services import lock_tenant
 
 OFFER_LIFETIME = timedelta(days=7)
 
@@ -41,7 +41,7 @@ def change_role(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Me
     row = _lock_to_manage(actor, tenant)
     membership = _get_member(row, user_id)
     _check_no_owner(row, user_id, role)
-    return _store(actor, membership, role)
+    return _store_and_tell(actor, row, membership, role)
 
 
 @transactional_and_propagated
@@ -57,7 +57,12 @@ def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Non
         _hand_over(actor, row, user_id)
         return
     _check_no_owner(row, user_id, role)
-    _store(actor, _find_member(row, user_id) or _new_member(row, user_id), role)
+    _store_and_tell(actor, row, _find_member(row, user_id) or _new_member(row, user_id), role)
+
+
+def add_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Membership:
+    """Give a person who wants it a role in a locked tenant, and return the membership. Raise TenantLimitReached."""
+    return _store(actor, _new_member(tenant, user_id), role)
 
 
 @transactional
@@ -75,6 +80,7 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
     OwnershipOffer.objects.filter(tenant=row, user_id=user_id).delete()
     accounts.end_tokens_in(actor, tenant_id=row.id, user_id=user_id)
     audit.record(actor=actor, action="membership.remove", object_id=row.id, tenant_id=row.id, before=before)
+    tell(QueuedMail.Kind.MEMBER_REMOVED, actor=actor, tenant=row, user_id=user_id)
 
 
 @transactional
@@ -91,6 +97,7 @@ def offer_tenant(*, actor: Actor, tenant: Tenant, user_id: str) -> OwnershipOffe
     OwnershipOffer.objects.filter(tenant=row).delete()
     offer = OwnershipOffer.objects.create(tenant=row, user_id=user_id, expires_at=timezone.now() + OFFER_LIFETIME)
     audit.record(actor=actor, action="ownership.offer", object_id=row.id, tenant_id=row.id, after={"owner_id": user_id})
+    tell(QueuedMail.Kind.TENANT_OFFERED, actor=actor, tenant=row, user_id=user_id)
     return offer
 
 
@@ -181,6 +188,13 @@ def _store(actor: Actor, membership: Membership, role: Role) -> Membership:
     return membership
 
 
+def _store_and_tell(actor: Actor, tenant: Tenant, membership: Membership, role: Role) -> Membership:
+    """Store the role that somebody else gave a person, and tell them if it is a new one."""
+    if membership.role != role:
+        tell(QueuedMail.Kind.ROLE_CHANGED, actor=actor, tenant=tenant, user_id=membership.user_id, role=role)
+    return _store(actor, membership, role)
+
+
 def _hand_over(actor: Actor, tenant: Tenant, user_id: str) -> None:
     """Make a person the owner of a locked tenant, and its owner until now an admin."""
     before, former = {"owner_id": tenant.named_owner_id}, tenant.owner_id
@@ -200,6 +214,10 @@ def _hand_over(actor: Actor, tenant: Tenant, user_id: str) -> None:
     if former is not None:
         _store(actor, _get_member(tenant, former), Role.ADMIN)
     _store(actor, _find_member(tenant, user_id) or _new_member(tenant, user_id), Role.OWNER)
+    owner = User.objects.get(pk=user_id).username
+    for person, role in ((former, Role.ADMIN), (user_id, Role.OWNER)):
+        if person is not None:
+            tell(QueuedMail.Kind.OWNER_CHANGED, actor=actor, tenant=tenant, user_id=person, role=role, person=owner)
     if settings.KEYS_OFF_WITH_OWNER:
         epoch.invalidate(tenant.id)
 

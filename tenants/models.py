@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Invitation
 from agent_config.schema import NAMES
 from core import ids
 from core.counts import Group, Kind, slot_of
@@ -64,6 +65,12 @@ class Tenant(NamedModel, Limited, Revised):
         null=True,
         blank=True,
         help_text=_('Such as {"agents": 100, "keys": 1000, "members": 20}; the defaults hold for what is not in it.'),
+    )
+    requires_mfa = models.BooleanField(
+        _("requires a second factor"),
+        default=False,
+        db_default=False,
+        help_text=_("Members without one are refused until they have added one to their account."),
     )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -134,3 +141,22 @@ class OwnershipOffer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant_id}: {self.user_id}"
+
+
+class TenantInvitation(Invitation):
+    """An invitation into a tenant, by a member who manages its members (tenants.invitations)."""
+
+    tenant = models.ForeignKey(
+        Tenant, verbose_name=_("tenant"), on_delete=models.CASCADE, related_name="invitations", editable=False
+    )
+    role = ExactCharField(_("role"), max_length=20, choices=Role.choices, editable=False)
+    # As `created_at`, in this table, whose lists are sorted by it.
+    sent_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("invitation into a tenant")
+        verbose_name_plural = _("invitations into tenants")
+        indexes = (
+            models.Index(fields=["sent_at", "invitation_ptr"], name="tenant_invitation_all_newest"),
+            models.Index(fields=["tenant", "sent_at", "invitation_ptr"], name="tenant_invitation_newest"),
+        )

@@ -17,6 +17,7 @@ from core.http.fields import (
     NumberCursor,
     NumberParameter,
     RequestSerializer,
+    StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
@@ -85,6 +86,9 @@ class TenantUpdateRequest(RequestSerializer):
     contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
     tenant_config = JSONObjectField(required=False)
     config_schema = config_schema_field(_SCHEMA_HELP)
+    requires_mfa = StrictBooleanField(
+        required=False, help_text="Refuse the tenant to members without a second factor. It takes one to set it."
+    )
 
 
 class InternalTenantUpdateRequest(TenantUpdateRequest):
@@ -119,6 +123,7 @@ class TenantResponse(serializers.Serializer[Any]):
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
     limits = TenantLimitsField(allow_null=True)
+    requires_mfa = serializers.BooleanField()
     revision = serializers.IntegerField()
 
 
@@ -155,10 +160,55 @@ class MembershipResponse(serializers.Serializer[Any]):
     tenant_name = serializers.CharField()
     tenant_status = serializers.CharField()
     role = serializers.CharField()
+    requires_mfa = serializers.BooleanField(help_text="The tenant is refused to members without a second factor.")
 
 
 class RoleRequest(RequestSerializer):
     role = ChoiceField([(role.value, role.label) for role in Role if role != Role.OWNER])
+
+
+class InvitationRequest(RoleRequest):
+    email = StrictCharField(max_length=254)
+
+
+class InvitationResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    email = serializers.CharField()
+    role = serializers.CharField()
+    invited_by = serializers.CharField(source="inviter.username", help_text="A username.")
+    created_at = UTCDateTimeField(source="sent_at")
+    expires_at = UTCDateTimeField()
+
+
+class NewInvitationResponse(InvitationResponse):
+    link = serializers.CharField(allow_null=True, help_text="Shown this once; null if it goes out by mail.")
+
+
+class RevokedInvitationResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
+
+
+class InvitationTokenRequest(RequestSerializer):
+    token = StrictCharField(max_length=100, help_text="From the fragment of the link.")
+
+
+class ShownInvitationResponse(serializers.Serializer[Any]):
+    tenant_name = serializers.CharField(source="tenant.tenant_name")
+    role = serializers.CharField()
+    email = serializers.CharField()
+    invited_by = serializers.CharField(source="inviter.username", help_text="A username.")
+    expires_at = UTCDateTimeField()
+    requires_mfa = serializers.BooleanField(source="tenant.requires_mfa")
+
+
+class JoinedTenantResponse(serializers.Serializer[Any]):
+    """A membership, as in the profile."""
+
+    tenant_id = serializers.CharField()
+    tenant_name = serializers.CharField(source="tenant.tenant_name")
+    tenant_status = serializers.CharField(source="tenant.status")
+    role = serializers.CharField()
+    requires_mfa = serializers.BooleanField(source="tenant.requires_mfa")
 
 
 class MemberResponse(serializers.Serializer[Any]):

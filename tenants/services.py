@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import services as accounts
 from accounts.errors import IdentityTaken
 from accounts.models import Invitation, User
-from accounts.services import ProvenIdentity
+from accounts.services import BadInvitation, ProvenIdentity
 from agent_config.document import agent_defaults
 from agent_config.schema import DEFAULT
 from agent_config.updates import apply_tenant_update
@@ -26,10 +26,12 @@ from core.models import FeedEntry
 from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
-from tenants.access import check_creation
-from tenants.errors import NAME_TAKEN, OwnsTenants, TenantNotFound
+from tenants import invitations
+from tenants.access import check_creation, check_secrets, lock_tenant
+from tenants.errors import NAME_TAKEN, FactorRequired, OwnsTenants
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
+from tenants.notices import tell_of_required_factor
 from tenants.templates import templates_below
 
 _NAMED_TENANTS = 100  # in the response about an account that cannot be closed yet
@@ -40,8 +42,9 @@ def register(
 ) -> User:
     """Create a user with a personal tenant, or neither. With an invitation, its address is theirs, and verified.
 
-    Raise TooMany, Forbidden where registration is closed or takes an invitation, Invalid for a bad invitation and for
-    bad or taken input, and Unavailable.
+    By an invitation into a tenant they also become a member of that. Raise TooMany, Forbidden where registration is
+    closed or takes an invitation, Invalid for a bad invitation and for bad or taken input, TenantReadOnly,
+    TenantLimitReached, and Unavailable.
     """
     found = accounts.check_registration(username=username, email=email, invitation=invitation, address=actor.address)
     user = accounts.new_user(username=username, password=password, email=found.email if found else email)
@@ -78,10 +81,18 @@ def _register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) -
 
 @transactional
 def _add_with_tenant(*, actor: Actor, user: User, invitation: Invitation | None) -> None:
+    joined = None
+    if invitation is not None and invitation.inviter_id is not None:
+        joined = invitations.lock_invitation(invitation)
+        if joined is None:
+            raise BadInvitation
     if invitation is not None:
-        accounts.accept_invitation(actor=actor, invitation=invitation, user=user)
+        tenant_id = None if joined is None else joined.tenant_id
+        accounts.accept_invitation(actor=actor, invitation=invitation, user=user, tenant_id=tenant_id)
     accounts.add_user(actor=actor, user=user)
     _create_personal_tenant(actor=actor, user=user)
+    if joined is not None:
+        invitations.join(actor=actor, invitation=joined, user=user)
     accounts.queue_verification(actor=actor, user=user)
 
 
@@ -155,17 +166,6 @@ def create_tenant(
     return tenant
 
 
-def lock_tenant(tenant_id: str) -> Tenant:
-    """Return the tenant's row, locked until the transaction ends, so that it cannot be deleted meanwhile.
-
-    Raise TenantNotFound.
-    """
-    row = Tenant.objects.select_for_update().filter(pk=tenant_id).first()
-    if row is None:
-        raise TenantNotFound
-    return row
-
-
 @transactional_and_propagated
 def update_tenant(
     *,
@@ -184,6 +184,7 @@ def update_tenant(
     check_revision(row, expected)
     before, config_before = TENANT_FIELDS.audit_state(row), row.tenant_config
     ignored = () if actor.is_trusted else OPERATOR_FIELDS
+    _check_factor(actor, row, changes)
     if "tenant_name" in changes:
         row.change_name(changes["tenant_name"])
     TENANT_FIELDS.assign(row, changes, skip=("tenant_name", "tenant_config", *ignored))
@@ -196,6 +197,7 @@ def update_tenant(
             may_move_secrets=actor.is_trusted,
             strict=strict,
         )
+        check_secrets(actor, row.id, row.tenant_config or {}, config_before or {})
     after = TENANT_FIELDS.audit_state(row)
     # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
     if TENANT_FIELDS.affect_verdicts(changes.keys() - ignored):
@@ -211,7 +213,16 @@ def update_tenant(
     if has_new_defaults or (row.status, row.config_schema) != (before["status"], before["config_schema"]):
         change_feed.publish(FeedEntry.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
+    if row.requires_mfa and not before["requires_mfa"]:
+        tell_of_required_factor(actor=actor, tenant=row)
     return row
+
+
+def _check_factor(actor: Actor, tenant: Tenant, changes: TenantChanges) -> None:
+    """Raise FactorRequired for a person who would require of others what they do not have."""
+    is_required = changes.get("requires_mfa", False) and not tenant.requires_mfa
+    if is_required and actor.kind == ActorKind.USER and not accounts.has_factor(actor.id or ""):
+        raise FactorRequired(_("Add a second factor to your own account before you require one of others"))
 
 
 @transactional_and_propagated
@@ -241,20 +252,21 @@ class ListedMembership(NamedTuple):
     tenant_name: str
     tenant_status: str
     role: str
+    requires_mfa: bool
 
 
 def memberships_of(actor: Actor) -> list[ListedMembership]:
     """Return the memberships of the person who acts, oldest first; by a token for one tenant, that in it alone."""
     with connection.cursor() as cursor:
         cursor.execute(_select_memberships(), [actor.id])
-        rows = [ListedMembership(*row) for row in cursor.fetchall()]
+        rows = [ListedMembership._make((*row, bool(is_required))) for *row, is_required in cursor.fetchall()]
     return [row for row in rows if actor.may_enter(row.tenant_id)]
 
 
 @prepared_sql
 def _select_memberships() -> QuerySet[Membership, Any]:
     rows = Membership.objects.filter(user_id="").order_by("created_at", "id")
-    return rows.values_list("tenant_id", "tenant__tenant_name", "tenant__status", "role")
+    return rows.values_list("tenant_id", "tenant__tenant_name", "tenant__status", "role", "tenant__requires_mfa")
 
 
 def set_revision(tenant: Tenant, number: int) -> None:

@@ -61,6 +61,7 @@ _TENANT = {
     "rate_limit": None,
     "quota": None,
     "limits": None,
+    "requires_mfa": False,
 }
 _PERSONAL = {**_TENANT, "tenant_name": "alice's Personal Tenant", "tenant_type": "personal", "owner_id": "{user_id}"}
 _TEMPLATE: dict[str, Any] = {"name": "new", "description": None, "tenant_id": "{tenant_id}", "config": {}}
@@ -120,6 +121,23 @@ def _changes_of_members(path: str) -> Iterator[Change]:
         "ownership.transfer", "{offered_tenant_id}",
         before={"owner_id": "{offered_by}"}, after={"owner_id": "{user_id}"},
         also=("membership.set", "membership.set"),
+    )  # fmt: skip
+
+
+def _changes_of_invitations(path: str) -> Iterator[Change]:
+    """Return the changes of a tenant's invitations, and their use."""
+    invitation = {"email": "Dora@example.com", "role": "viewer"}
+    yield Change(
+        PUBLIC, f"POST {path}/invitations", invitation, "invitation.create", NEW, before=None, after=invitation,
+    )  # fmt: skip
+    yield Change(
+        PUBLIC, f"DELETE {path}/invitations/{{invitation_id}}", None, "invitation.revoke", "{invitation_id}",
+        before={"email": "somebody@example.org", "role": "member"}, after=None,
+    )  # fmt: skip
+    yield Change(
+        PUBLIC, "POST /api/v1/invitations/accept", {"token": "{invitation_token}"}, "invitation.accept",
+        "{accepted_invitation_id}", before=None, after={"email": "alice@example.com", "user": "{user_id}"},
+        also=("membership.set",),
     )  # fmt: skip
 
 
@@ -517,6 +535,7 @@ CHANGES = [
         )
     ),
     *_changes_of_members("/api/v1/tenants/{tenant_id}"),
+    *_changes_of_invitations("/api/v1/tenants/{tenant_id}"),
     *(
         Change(
             surface,
@@ -677,6 +696,7 @@ CHANGES = [
 
 # Requests that write without an audit entry, each with its reason.
 MEASUREMENTS = {
+    "public: POST /api/v1/invitations/show": "reads",
     "public: POST /api/v1/api-keys/search": "reads",
     "internal: POST /api/v2/api-keys/search": "reads",
     "public: POST /api/v1/auth/password/forgot": "changes nothing; the link has an entry when it is made",

@@ -1,9 +1,10 @@
 """The permissions, one row for each route and method: see `tests/test_permissions.py`.
 
 `owner`, `member` and `stranger` are Alice, Bob and Charlie. The objects in the paths are Alice's; her agent's config
-has two versions, her tenant is offered to Bob, and the member in a path is Bob. `former` was an admin of her tenant.
-`inactive` is a deactivated admin of it who still holds a token, so that only the deactivation keeps them out. The last
-two columns are Alice and Bob while her tenant is suspended. Her personal access tokens have a table of their own.
+has two versions, her tenant is offered to Bob, and the member in a path is Bob. Whoever accepts an invitation is
+invited into her tenant. `former` was an admin of it. `inactive` is a deactivated admin who still holds a token, so that
+only the deactivation keeps them out. The last two columns are Alice and Bob while her tenant is suspended. Alice's
+personal access tokens have a table of their own.
 
 A path may be followed by a member of the body. A request that names no tenant is about the caller's own first one,
 which Bob and Charlie have too.
@@ -28,6 +29,7 @@ GET     /health                                               200  200  200  200
 GET     /docs                                                 200  200  200  200  200  200  200  200   200  200
 GET     /favicon.ico                                          200  200  200  200  200  200  200  200   200  200
 GET     /account/accept-invitation                            200  200  200  200  200  200  200  200   200  200
+GET     /account/join-tenant                                  200  200  200  200  200  200  200  200   200  200
 GET     /account/reset-password                               200  200  200  200  200  200  200  200   200  200
 GET     /account/verify-email                                 200  200  200  200  200  200  200  200   200  200
 GET     /api/v1/openapi.json                                  200  200  200  200  200  200  200  200   200  200
@@ -85,6 +87,12 @@ GET     /api/v1/tenants/{tenant_id}/limits                    401  200  200  200
 GET     /api/v1/tenants/{tenant_id}/members                   401  200  200  200  200  404  404  401   200  200
 PUT     /api/v1/tenants/{tenant_id}/members/{user_id}         401  200  200  403  403  404  404  401   409  403
 DELETE  /api/v1/tenants/{tenant_id}/members/{user_id}         401  200  200  200  403  404  404  401   409  200
+GET     /api/v1/tenants/{tenant_id}/invitations               401  200  200  403  403  404  404  401   200  403
+POST    /api/v1/tenants/{tenant_id}/invitations               401  200  200  403  403  404  404  401   409  403
+GET     /api/v1/tenants/{tenant_id}/invitations/{invitation_id} 401 200 200  403  403  404  404  401   200  403
+DELETE  /api/v1/tenants/{tenant_id}/invitations/{invitation_id} 401 200 200  403  403  404  404  401   409  403
+POST    /api/v1/invitations/show                              200  200  200  200  200  200  200  200   200  200
+POST    /api/v1/invitations/accept                            401  409  409  409  409  200  200  401   409  409
 PUT     /api/v1/tenants/{tenant_id}/ownership-offer           401  200  403  403  403  404  404  401   409  403
 DELETE  /api/v1/tenants/{tenant_id}/ownership-offer           401  200  403  200  403  404  404  401   409  200
 POST    /api/v1/tenants/{tenant_id}/ownership-offer/accept    401  409  409  200  409  404  404  401   409  409
@@ -354,6 +362,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /api/v1/tenants/{tenant_id}": {"description": "changed"},
     "PUT /api/v1/tenants/{tenant_id}/members/{user_id}": {"role": "viewer"},
     "PUT /api/v1/tenants/{tenant_id}/ownership-offer": {"user_id": "{user_id}"},
+    "POST /api/v1/tenants/{tenant_id}/invitations": {"email": "dora@example.com", "role": "member"},
+    "POST /api/v1/invitations/show": {"token": "{invitation_token}"},
+    "POST /api/v1/invitations/accept": {"token": "{invitation_token}"},
     "POST /api/v1/agents": {"name": "another"},
     "PUT /api/v1/agents/{agent_id}": {"description": "changed"},
     "PATCH /api/v1/agents/{agent_id}": {"description": "changed"},

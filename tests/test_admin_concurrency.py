@@ -105,6 +105,7 @@ CASES: dict[type[Model], Case] = {
             "rate_limit": {"limit": 1, "window_seconds": 60},
             "quota": {"limit": 1, "period": "day"},
             "limits": {"agents": 1},
+            "requires_mfa": True,
         },
         form_input=("description", "for the phone"),
     ),

@@ -29,6 +29,7 @@ from tenants.models import Tenant
 from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
 from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
+from tests.support.invitations import invite, invited_token
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, join, make_agent, make_key, register
@@ -60,6 +61,10 @@ class Data:
         """Make what a request about factors, or a sign-in by a provider, takes."""
         self.ids.update(request_values(change.request, self.alice.user))
         self.ids.update(values_for(self.alice.user, change.request.split(" ")[1]))
+        if "invitation_token" in str(change.body):
+            inviting = Tenant.objects.get(pk=self.ids["inviting_tenant_id"])
+            self.ids["invitation_token"] = invited_token(inviting.memberships.get().user, inviting, self.alice.user)
+            self.ids["accepted_invitation_id"] = inviting.invitations.latest("created_at").pk
 
     def perform(self, change: Change) -> Any:
         method, path = self.filled(change.request).split(" ")
@@ -96,7 +101,7 @@ def make_data(alice: Person) -> Data:
     plugin = plugins.set_plugin(
         actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name="news", enabled=True, config={}
     )
-    bob, dave, eve = give_up_tenants(register("bob")), register("dave"), register("eve")
+    bob, dave, eve, inviting = give_up_tenants(register("bob")), *map(register, ("dave", "eve", "ivan"))
     for person in (bob, eve):
         join(person, alice.tenant)
     members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=eve.user.id)
@@ -108,6 +113,8 @@ def make_data(alice: Person) -> Data:
         "offered_to": eve.user.id,
         "offered_by": dave.user.id,
         "offered_tenant_id": dave.tenant.id,
+        "invitation_id": invite(alice.user, alice.tenant).id,
+        "inviting_tenant_id": inviting.tenant.id,
         "bob_id": bob.user.id,
         "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
         "session_id": TokenSession.objects.filter(user=alice.user).latest("created_at").id,
@@ -176,7 +183,8 @@ def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
     else:
         assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", data.sender(change).user.id, change.by)
     is_tenant = row.object_type in ("tenant", "ownership")
-    assert row.tenant_id == (None if not change.in_tenant else row.object_id if is_tenant else data.alice.tenant.id)
+    tenant_id = data.ids["inviting_tenant_id"] if row.action == "invitation.accept" else data.alice.tenant.id
+    assert row.tenant_id == (None if not change.in_tenant else row.object_id if is_tenant else tenant_id)
 
 
 def _id_in(response: Any, row: AuditEntry) -> str:

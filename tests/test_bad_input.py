@@ -25,6 +25,7 @@ from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
+from tests.support.invitations import invite, invited_token
 from tests.support.mail import invitation_to, new_token
 from tests.support.oidc import Provider, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, join, make_agent, make_key, register
@@ -54,6 +55,8 @@ PURPOSES = {
     "/api/v1/auth/password/reset": EmailToken.Purpose.RESET,
     "/api/v1/auth/email/verify": EmailToken.Purpose.VERIFY,
 }
+# Those that take the token of an invitation.
+INVITED = ("/api/v1/invitations/show", "/api/v1/invitations/accept")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Data:
     agent: Agent
     key: IssuedKey
     template: Template
+    invitation_id: str
+    inviter: Person
 
     def client(self, surface: Surface) -> SurfaceClient:
         return SurfaceClient(surface, self.alice.token if surface == PUBLIC else None)
@@ -77,6 +82,7 @@ class Data:
             agent_id=self.agent.id,
             key_id=self.key.key.id,
             template_id=self.template.id,
+            invitation_id=self.invitation_id,
             provider="acme",
             number="1",
         )
@@ -103,6 +109,8 @@ class Data:
         if operation.path == TOKENS:
             del body["expires_in"]  # which says the same as `expires_at`
             body["expires_at"] = values_for(self.alice.user, TOKENS)["token_expiry"]
+        if operation.path in INVITED:
+            body["token"] = invited_token(self.inviter.user, self.inviter.tenant, self.alice.user)
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
         body |= self.factor(operation)
@@ -132,6 +140,7 @@ class Data:
             "refresh_token": lambda: accounts.sign_in(actor=OPERATOR, user=self.alice.user).refresh,
             "rate_limit": lambda: {"limit": 60, "window_seconds": 60},
             "limits": lambda: {"agents": 100},
+            "requires_mfa": lambda: False,  # the sender has no second factor
             "quota": lambda: {"limit": 60, "period": "day"},
             "allowed_networks": lambda: ["203.0.113.0/24"],
             "client_ip": lambda: "203.0.113.7",
@@ -160,7 +169,8 @@ def make_data() -> Data:
     join(bob, alice.tenant)
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
-    return Data(alice, bob, agent, make_key(agent), template)
+    invitation_id = invite(alice.user, alice.tenant).id
+    return Data(alice, bob, agent, make_key(agent), template, invitation_id, register("ivan"))
 
 
 @pytest.fixture(scope="module")

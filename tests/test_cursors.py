@@ -23,8 +23,9 @@ from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
 from core.models import AuditEntry
 from tenants import services as tenants
-from tenants.models import Membership, Tenant
+from tenants.models import Membership, Tenant, TenantInvitation
 from tests.support.client import SurfaceClient
+from tests.support.invitations import invite
 from tests.support.oidc import add_identity
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import Route, fill
@@ -109,6 +110,10 @@ def _member(data: Data) -> Any:
     person = register(data.name)
     join(person, data.alice.tenant)
     return person.user.id
+
+
+def _invitation(data: Data) -> Any:
+    return invite(data.alice.user, data.alice.tenant, f"{next(data.numbers)}@example.org").id
 
 
 def _agent(data: Data) -> Any:
@@ -201,6 +206,9 @@ KINDS = {
     "public: GET /api/v1/tenants": TENANTS,
     "public: GET /api/v1/tenants/{tenant_id}/members": Kind(
         _member, "user_id", partial(_deleted, Membership, "user_id")
+    ),
+    "public: GET /api/v1/tenants/{tenant_id}/invitations": Kind(
+        _invitation, "id", partial(_deleted, TenantInvitation, "pk")
     ),
     "public: GET /api/v1/tenants/{tenant_id}/audit": Kind(_audit_entry, "id", _delete_audit_entry, is_counted=False),
 }

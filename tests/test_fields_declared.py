@@ -68,7 +68,7 @@ from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
 from tenants import services as tenants
 from tenants.fields import TENANT_FIELDS, TenantSettings
-from tenants.models import Membership, OwnershipOffer, Tenant
+from tenants.models import Membership, OwnershipOffer, Tenant, TenantInvitation
 from tenants.serializers import (
     InternalTenantCreateRequest,
     InternalTenantResponse,
@@ -186,6 +186,7 @@ RESOURCES: dict[type[Model], Resource] = {
             "config_schema": "maibot-1.2",
             **_LIMITS,
             "limits": {"agents": 1},
+            "requires_mfa": True,
         },
         request=InternalTenantUpdateRequest,
         responses=(TenantResponse, InternalTenantResponse),
@@ -232,6 +233,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     LinkChallenge: "is made and used, never edited",
     OidcFlow: "is made and used, never edited",
     Invitation: "is made and used, never edited",
+    TenantInvitation: "is made and used, never edited",
     QueuedMail: "is sent, and gone",
     SignInAddress: "is measured",
     TokenSession: "is opened, refreshed and ended, never edited",

@@ -29,6 +29,7 @@ SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
 THROTTLED = "auth/(register|login|(password|email)(/.+)?|oidc/.+|identities/.+/.+)$|PATCH .*auth/me$"
 PAGES = {
     "/account/accept-invitation",
+    "/account/join-tenant",
     "/account/reset-password",
     "/account/verify-email",
     "/favicon.ico",
@@ -125,7 +126,7 @@ class TestDocument:
             assert ("security" in operation) <= ({401, 503} <= declared), title
             throttled = (
                 r"POST .*auth/(register|login|mfa|passkey|(password|email)(/.+)?|(factors|oidc)/.+|identities/.+/.+)$"
-                r"|PATCH .*auth/me$|POST .*auth/(me/close|tokens)$"
+                r"|PATCH .*auth/me$|POST .*auth/(me/close|tokens)$|POST .*/invitations(/show|/accept)?$"
             )
             assert (429 in declared) == bool(re.search(throttled, title)), title
             if "{" in title:
@@ -178,7 +179,8 @@ def test_only_public_operations_that_need_a_token_declare_one() -> None:
     )
     by_provider = ("oidc/{provider}/start", "oidc/{provider}/finish", "oidc/link")
     signing_in = {f"POST /api/v1/auth/{name}" for name in (*names, *by_provider)}
-    assert open_to_all == {"GET /", "GET /health", "GET /api/v1/auth/oidc", *signing_in}
+    others = {"GET /", "GET /health", "GET /api/v1/auth/oidc", "POST /api/v1/invitations/show"}
+    assert open_to_all == others | signing_in
 
 
 class _References(HTMLParser):

@@ -29,6 +29,7 @@ from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
 from tests.support.factors import new_challenge, values_for
+from tests.support.invitations import invite, invited_token
 from tests.support.mail import new_token
 from tests.support.oidc import add_identity, request_values
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
@@ -49,6 +50,8 @@ CODES = {
 
 
 WITH_TOKEN_IN_BODY = {f"/api/v1/auth/{name}" for name in ("mfa", "refresh", "logout")}
+
+JOINING = "/api/v1/invitations/accept"  # which makes strangers members
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Data:
     people: dict[str, Person]
     identity_id: str  # Alice's
     session_id: str  # Alice's
+    invitation_id: str
 
     @property
     def secrets(self) -> list[str]:
@@ -141,6 +145,8 @@ class Data:
             "user_id": self.people["member"].user.id,
             "identity_id": self.identity_id,
             **request_values(row.path, person.user if person else None),
+            "invitation_id": self.invitation_id,
+            "invitation_token": invited_token(self.people["owner"].user, self.tenant, person.user if person else None),
             "own_tenant_id": person.tenant.id if person else "none",
             **(values_for((owner if "{" in row.path else person).user, row.path) if person else {}),
         }
@@ -181,6 +187,7 @@ def make_data() -> Data:
         template=templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template of Alice's"),
         identity_id=add_identity(alice.user, "alice-at-acme"),
         session_id=TokenSession.objects.get(user=alice.user).id,
+        invitation_id=invite(alice.user, alice.tenant).id,
         people={
             "owner": alice,
             "admin": admin,
@@ -235,7 +242,7 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
     # A flow is used up by a sign-in that fails.
     response = check(send, row.statuses[matrix.COLUMNS.index(column)], may_change={"accounts.OidcFlow"})
 
-    if role in ("stranger", "former", "inactive", "nobody"):
+    if role in ("stranger", "former", "inactive", "nobody") and row.path != JOINING:
         assert not data.told_by(response)
 
 
@@ -271,6 +278,27 @@ def check(send: Callable[[], Any], expected: int, *, may_change: set[str]) -> An
         assert code_of(response) in CODES[response.status_code]
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
     return response
+
+
+OF_THE_TENANT = [
+    row
+    for row in PUBLIC_ROWS
+    if row.statuses[matrix.COLUMNS.index("stranger")] == 404 and row.statuses[matrix.COLUMNS.index("admin")] != 404
+]
+
+
+@pytest.mark.parametrize("role", ["owner", "member", "viewer"])
+def test_member_without_a_factor_is_refused_what_is_of_a_tenant_that_requires_one(role: str, data: Data) -> None:
+    Tenant.objects.filter(pk=data.tenant.pk).update(requires_mfa=True)
+    sends = {str(row): data.send(row, PUBLIC, data.people[role]) for row in OF_THE_TENANT}
+    before = tables()
+
+    responses = {name: send() for name, send in sends.items()}
+
+    assert len(responses) > 50
+    assert {name for name, response in responses.items() if response.status_code != 403} == set()
+    assert {code_of(response) for response in responses.values()} == {"TENANT_006"}
+    assert changed_tables(before, tables()) == set()
 
 
 def test_half_signed_in_is_nobody(data: Data) -> None:

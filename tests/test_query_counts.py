@@ -27,6 +27,7 @@ from tenants import services as tenants
 from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
+from tests.support.invitations import invite, invited_token
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, Person, give_up_tenants, make_agent, make_key
@@ -130,6 +131,8 @@ def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
             "identity_id": add_identity(alice.user, "alice"),
             "tenant_id": alice.tenant.id,
             "user_id": bob.user.id,
+            "invitation_id": invite(alice.user, alice.tenant).id,
+            "invitation_token": invited_token(bob.user, bob.tenant, alice.user),
             "agent_id": agent.id,
             "key_id": key.key.id,
             "session_id": TokenSession.objects.filter(user=alice.user).earliest("created_at").id,
@@ -235,6 +238,11 @@ def add_tokens(data: Data) -> None:
         add_token(data.alice.user)
 
 
+def add_invitations(data: Data) -> None:
+    for number in range(19):
+        invite(data.alice.user, data.alice.tenant, f"{number}@example.org")
+
+
 def add_templates(data: Data) -> None:
     for number in range(19):
         templates.create_template(actor=OPERATOR, tenant=data.alice.tenant, name=f"template {number}")
@@ -267,6 +275,7 @@ GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/tokens", add_tokens),
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
+    ("public", "/api/v1/tenants/{tenant_id}/invitations", add_invitations),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
     ("public", "/api/v1/agents/{agent_id}/api_keys", add_keys),

@@ -28,7 +28,8 @@ from core.models import AuditEntry, FeedEntry, RevealCount, RowCount
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
 from tenants import services as tenants
-from tenants.models import Membership, OwnershipOffer, Tenant, TenantType
+from tenants.models import Membership, OwnershipOffer, Tenant, TenantInvitation, TenantType
+from tests.support.invitations import invite
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 from tests.support.tables import changed_tables, tables
 
@@ -43,6 +44,7 @@ NOT_SCOPED = {
     Membership: "says which tenants a person has, so it comes before scoping",
     PersonalToken: "is its owner's, and says which of their tenants it is for",
     OwnershipOffer: "is read under its tenant's lock, after the gate",
+    TenantInvitation: "is read for a tenant that passed the gate, or by the token of its link",
     AuditEntry: "outlives the tenant, and is read by operators, and for tenants that passed the gate",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",
@@ -259,8 +261,10 @@ def test_deleted_tenant_leaves_only_audit_entries(alice: Person, bob: Person, ch
         actor=OPERATOR, tenant_name="Short-lived", tenant_type=TenantType.ENTERPRISE, owner_id=alice.user.id
     )
     join(bob, tenant)
+    invite(alice.user, tenant)
     create_all_rows(tenant)
     everything = SCOPED_LABELS | {"tenants.Tenant", "tenants.Membership", "apikeys.KeySecret"} | TRACES
+    everything |= {"accounts.Invitation", "tenants.TenantInvitation"}
     assert changed_tables(empty, tables()) - COUNTS == everything, (
         "the test must furnish a tenant with every kind of row"
     )

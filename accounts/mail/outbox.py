@@ -10,6 +10,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import TypedDict, Unpack
 
 from django.db.models import F
 from django.utils import timezone, translation
@@ -18,6 +19,7 @@ from accounts.models import QueuedMail
 from core import audit, sealing
 from core.actor import Actor, ActorKind, command_actor
 from core.db import transactional
+from core.errors import Text
 
 log = logging.getLogger("maim.mail")
 
@@ -37,14 +39,30 @@ class Content:
     language: str
     request_id: str
     address: str
-    invitation_id: str | None = None  # the version before does not store it
-    # Of a notice that tells different changes: which (accounts.mail.texts), or at which provider.
+    # The version before does not store these.
+    invitation_id: str | None = None
     about: str = ""
+    tenant_name: str = ""
+    role: str = ""
+    person: str = ""
 
     @property
     def actor(self) -> Actor:
         """The sender of the request, who need not be the recipient of the mail."""
         return Actor(kind=ActorKind.ANONYMOUS, request_id=self.request_id, address=self.address)
+
+
+class Names(TypedDict, total=False):
+    """The names in a mail.
+
+    `about` is which change of factors it tells (accounts.mail.texts), or at which provider. In a mail about a tenant,
+    they are its name, that of a role in it, and somebody's username.
+    """
+
+    about: str
+    tenant_name: str
+    role: Text
+    person: str
 
 
 def put(
@@ -54,17 +72,20 @@ def put(
     to: str,
     user_id: str | None = None,
     invitation_id: str | None = None,
-    about: str = "",
+    **names: Unpack[Names],
 ) -> None:
-    """Queue a mail in the language of the request. A transaction that is rolled back takes it along."""
+    """Queue a mail in the language of the client. A transaction that is rolled back takes it along."""
+    language = actor.language or translation.get_language() or "en"
+    with translation.override(language):
+        texts = {name: str(text) for name, text in names.items()}
     content = Content(
         to=to,
         user_id=user_id,
-        language=translation.get_language() or "en",
+        language=language,
         request_id=actor.request_id,
         address=actor.address,
         invitation_id=invitation_id,
-        about=about,
+        **texts,
     )
     QueuedMail.objects.create(kind=kind, content=sealing.seal(json.dumps(asdict(content))))
 

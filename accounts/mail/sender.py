@@ -14,7 +14,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import translation
 
 from accounts import email_tokens
-from accounts.mail import outbox, texts
+from accounts.mail import outbox, tenant_texts, texts
 from accounts.mail.outbox import Content
 from accounts.mail.texts import Letter
 from accounts.models import EmailToken, Invitation, QueuedMail, User
@@ -93,12 +93,16 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
                 return _reset(content)
             case QueuedMail.Kind.VERIFY:
                 return _verify(content)
-            case QueuedMail.Kind.INVITATION:
-                return _invitation(content)
+            case QueuedMail.Kind.INVITATION | QueuedMail.Kind.TENANT_INVITATION:
+                return _invitation(row, content)
             case QueuedMail.Kind.ACCOUNT_CLOSED:
                 return texts.account_closed().to(content.to)
         user = User.objects.filter(pk=content.user_id).first()
-        return None if user is None else _notice(row, user, content).to(content.to)
+        if user is None:
+            return None
+        is_of_tenant = bool(content.tenant_name)
+        letter = tenant_texts.notice(row.kind, user, content) if is_of_tenant else _notice(row, user, content)
+        return letter.to(content.to)
 
 
 _NOTICES = {
@@ -143,9 +147,14 @@ def _verify(content: Content) -> EmailMultiAlternatives | None:
 
 
 @transactional
-def _invitation(content: Content) -> EmailMultiAlternatives | None:
+def _invitation(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None:
     found = Invitation.objects.select_for_update().filter(pk=content.invitation_id).first()
-    return None if found is None else texts.invitation(email_tokens.issue_invitation(found)).to(content.to)
+    if found is None:
+        return None
+    token = email_tokens.issue_invitation(found)
+    is_to_register = row.kind == QueuedMail.Kind.INVITATION
+    letter = texts.invitation(token) if is_to_register else tenant_texts.invitation(content, token)
+    return letter.to(content.to)
 
 
 def _is_to_confirm(user: User, address: str) -> bool:

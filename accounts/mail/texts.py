@@ -52,7 +52,7 @@ def reset(user: User, token: str) -> Letter:
         subject=gettext("Set a new password"),
         paragraphs=[
             gettext("Somebody asked for a new password for your account."),
-            *_account(user),
+            *account(user),
             gettext("The link works once, within an hour. It ends all sessions of the account."),
             gettext("If it was not you, ignore this mail; the password stays as it is."),
         ],
@@ -74,10 +74,6 @@ def verify(token: str) -> Letter:
     )
 
 
-def invitation_link(token: str) -> str:
-    return link("accept-invitation", token)
-
-
 def invitation(token: str) -> Letter:
     return Letter(
         subject=gettext("Invitation to register"),
@@ -86,7 +82,7 @@ def invitation(token: str) -> Letter:
             gettext("The link works once, within seven days."),
             gettext("If you did not expect it, ignore this mail."),
         ],
-        link=invitation_link(token),
+        link=link("accept-invitation", token),
         link_text=gettext("Open an account"),
     )
 
@@ -96,7 +92,7 @@ def password_changed(user: User) -> Letter:
         subject=gettext("Your password was changed"),
         paragraphs=[
             gettext("The password of your account was changed."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )
@@ -107,7 +103,7 @@ def email_changed(user: User) -> Letter:
         subject=gettext("Your e-mail address was changed"),
         paragraphs=[
             gettext("Your account does not use this e-mail address any more."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, tell an operator at once."),
         ],
     )
@@ -120,7 +116,7 @@ def new_sign_in(user: User, address: str, at: datetime) -> Letter:
             gettext("Somebody signed in to your account from an address that was not seen there before."),
             gettext("IP address: %(address)s, time: %(time)s UTC")
             % {"address": address, "time": f"{at:%Y-%m-%d %H:%M}"},
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )
@@ -155,7 +151,7 @@ def factors_changed(user: User, change: str) -> Letter:
         subject=gettext("Your second factors were changed"),
         paragraphs=[
             str(_FACTOR_SENTENCES.get(change, _("Your second factors were changed."))),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password, and tell an operator."),
         ],
     )
@@ -167,7 +163,7 @@ def identity_added(user: User, provider: str) -> Letter:
         subject=gettext("A new way to sign in to your account"),
         paragraphs=[
             gettext("You can sign in to your account with %(provider)s from now on.") % {"provider": provider},
-            *_account(user),
+            *account(user),
             gettext("If it was not you, remove it at once, set a new password, and tell an operator."),
         ],
     )
@@ -179,7 +175,7 @@ def identity_removed(user: User, provider: str) -> Letter:
         subject=gettext("A way to sign in to your account was removed"),
         paragraphs=[
             gettext("You cannot sign in to your account with %(provider)s any more.") % {"provider": provider},
-            *_account(user),
+            *account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )
@@ -190,7 +186,7 @@ def token_created(user: User) -> Letter:
         subject=gettext("A new personal access token for your account"),
         paragraphs=[
             gettext("A program can use your account with a personal access token that was created now."),
-            *_account(user),
+            *account(user),
             gettext("If it was not you, revoke it at once, set a new password, and tell an operator."),
         ],
     )
@@ -206,10 +202,15 @@ def account_closed() -> Letter:
     )
 
 
-def _account(user: User) -> list[str]:
+def account(user: User) -> list[str]:
     """Return a paragraph with the username, unless somebody may have chosen it for a stranger to read.
 
     Anybody may register an advertisement as a name, with somebody else's address. Mail programs make links of it.
     """
-    is_harmless = user.email_verified or not _LIKE_A_LINK.search(user.username)
+    is_harmless = user.email_verified or not looks_like_a_link(user.username)
     return [gettext("Account: %(user)s") % {"user": isolated(user.username)}] if is_harmless else []
+
+
+def looks_like_a_link(name: str) -> bool:
+    """Return whether a mail program may make a link of a name that somebody chose."""
+    return bool(_LIKE_A_LINK.search(name))

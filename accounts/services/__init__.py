@@ -21,8 +21,9 @@ from accounts.services.identities import (
     sweep_link_challenges,
     user_of_identity,
 )
-from accounts.services.methods import methods_of
-from accounts.services.notices import sweep_addresses
+from accounts.services.mail_links import BadMailLink
+from accounts.services.methods import has_factor, methods_of, with_factor
+from accounts.services.notices import notify, sweep_addresses
 from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
@@ -39,12 +40,17 @@ from accounts.services.personal_tokens import (
 )
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.registration import (
+    BadInvitation,
     Invited,
     accept_invitation,
+    attempt_invitation,
     check_registration,
     check_registration_open,
+    find_invitation,
     invite,
+    operator_invitations,
     revoke_invitation,
+    send_invitation,
 )
 from accounts.services.second_step import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
 from accounts.services.sessions import (
@@ -81,6 +87,8 @@ __all__ = [
     "AuthenticatedToken",
     "BadChallenge",
     "BadCredentials",
+    "BadInvitation",
+    "BadMailLink",
     "CreatedToken",
     "Invited",
     "ProvenIdentity",
@@ -93,6 +101,7 @@ __all__ = [
     "add_identity",
     "add_passkey",
     "add_user",
+    "attempt_invitation",
     "authenticate",
     "authenticate_personal_token",
     "authenticate_token",
@@ -110,14 +119,18 @@ __all__ = [
     "end_session",
     "end_tokens_in",
     "factors_of",
+    "find_invitation",
     "finish_flow",
     "get_token",
+    "has_factor",
     "invite",
     "link_identity",
     "lock_user",
     "methods_of",
     "must_sign_in_again",
     "new_user",
+    "notify",
+    "operator_invitations",
     "passkey_options",
     "queue_verification",
     "refresh",
@@ -135,6 +148,7 @@ __all__ = [
     "reset_password",
     "revoke_invitation",
     "revoke_token",
+    "send_invitation",
     "set_password",
     "sign_in",
     "sign_in_by_passkey",
@@ -153,4 +167,5 @@ __all__ = [
     "use_factor_of_operator",
     "user_of_identity",
     "verify_email",
+    "with_factor",
 ]

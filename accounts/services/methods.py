@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import recovery_codes, totp
@@ -73,6 +75,21 @@ METHODS = {
         label=_("recovery codes"), rows=RecoveryCode.objects.all(), use=_use_recovery_code, is_factor=False
     ),
 }
+
+
+def with_factor(user: str) -> Q:
+    """Return the condition that the user whom this column names has a factor of their own."""
+    held = (
+        Q(**{f"{user}__in": method.rows.filter(user=OuterRef(user)).values("user")})
+        for method in METHODS.values()
+        if method.is_factor
+    )
+    return reduce(or_, held)
+
+
+def has_factor(user_id: str) -> bool:
+    """Return whether a user has a factor of their own."""
+    return User.objects.filter(with_factor("pk"), pk=user_id).exists()
 
 
 def methods_of(user: User) -> list[str]:

@@ -1,13 +1,15 @@
-"""Mails that tell people what happened to their account."""
+"""Mails that tell people what happened to their account, or to their place in a tenant."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Unpack
 
 from django.conf import settings
 from django.utils import timezone
 
 from accounts.mail import outbox
+from accounts.mail.outbox import Names
 from accounts.models import QueuedMail, SignInAddress, User
 from core.actor import Actor
 from core.addresses import client_network
@@ -16,10 +18,10 @@ from core.db import transactional, upsert
 REMEMBERED_FOR = timedelta(days=365)
 
 
-def notify(kind: QueuedMail.Kind, *, actor: Actor, user: User, to: str | None, about: str = "") -> None:
-    """Queue a notice, if the user had an address and mail is set up. `about` says more than its kind."""
+def notify(kind: QueuedMail.Kind, *, actor: Actor, user: User, to: str | None, **names: Unpack[Names]) -> None:
+    """Queue a notice, if the user had an address and mail is set up."""
     if to and settings.MAIL_IS_SET_UP:
-        outbox.put(kind, actor=actor, to=to, user_id=user.pk, about=about)
+        outbox.put(kind, actor=actor, to=to, user_id=user.pk, **names)
 
 
 @transactional

@@ -12,7 +12,7 @@ from core.http.surfaces import PUBLIC
 from tests.support.client import SurfaceClient
 
 pytestmark = pytest.mark.embedded
-ACTIONS = ("accept-invitation", "reset-password", "verify-email")
+ACTIONS = ("accept-invitation", "join-tenant", "reset-password", "verify-email")
 PAGES = [f"/account/{action}" for action in ACTIONS]
 
 

@@ -20,9 +20,9 @@ from core.db import lock_in_order, transactional, transactional_and_propagated, 
 from core.models import FeedEntry
 from core.prepared_writes import one_round_trip
 from core.resource_fields import check_names
+from tenants.access import lock_tenant
 from tenants.capacity import Resource, check_limit
 from tenants.models import Tenant
-from tenants.services import lock_tenant
 
 _NAME_TAKEN = {"agent_name_unique": AgentNameTaken(), "name_folded": AgentNameTaken()}
 NEW_AGENT_ACTIVE_FOR = timedelta(hours=12)

@@ -33,6 +33,7 @@ from core.errors import PreconditionFailed
 from core.models import FeedEntry
 from core.prepared import prepared_query
 from core.scrubbing import scrubbed_text
+from tenants.access import check_secrets
 
 Row = TypeVar("Row", Agent, Template)
 
@@ -137,6 +138,8 @@ class ConfigWrite(ABC, Generic[Row]):
         """Tell the followers of the change feed about the change of a saved row."""
 
     def _set(self, config: Config) -> None:
+        """Set the row's config. Raise Forbidden for a new secret of somebody who may not set secrets."""
+        check_secrets(self.actor, self.row.tenant_id or "", config, self.row.config)
         self.row.config, self.is_changed = config, True
 
 

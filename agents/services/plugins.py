@@ -24,8 +24,8 @@ from core.errors import Invalid, Unavailable
 from core.revisions import check_revision
 from core.sealing import Unsealable
 from core.text import name_error
+from tenants.access import check_secrets, lock_tenant
 from tenants.models import Tenant
-from tenants.services import lock_tenant
 
 # For an agent, or for a tenant; an exported file with as many can be imported again.
 MAX_PLUGINS = 1000
@@ -65,6 +65,7 @@ def set_plugin(
     check_revision(row, expected)
     before, config_before = (None, None) if row is None else (PLUGIN_FIELDS.audit_state(row), row.config)
     config = _sealed(config, {} if shown is None else shown.config, may_move_secrets=actor.is_trusted)
+    check_secrets(actor, tenant.id, config, {} if shown is None else shown.config)
     _check_room(settings.filter(agent_scope=scope).exclude(plugin_name=plugin_name), config_before, config)
     if row is None:
         if error := name_error(plugin_name):
@@ -102,7 +103,10 @@ def add_plugins(*, actor: Actor, agent: Agent, settings: Iterable[Mapping[str, A
     Raise Invalid, whose paths begin with `plugins.` and the setting's number.
     """
     rows = PluginSetting.objects.in_tenants([agent.tenant_id])
-    rows.bulk_create((_new_setting(agent, number, setting) for number, setting in enumerate(settings)), batch_size=500)
+    new = [_new_setting(agent, number, setting) for number, setting in enumerate(settings)]
+    for row in new:
+        check_secrets(actor, agent.tenant_id, row.config, {})
+    rows.bulk_create(new, batch_size=500)
     # Read again, because not every database returns the ids of several new rows.
     stored = rows.filter(agent=agent).order_by("pk")
     changes = [AuditChange(str(row.pk), agent.tenant_id, after=PLUGIN_FIELDS.audit_state(row)) for row in stored]

@@ -24,8 +24,8 @@ from core.errors import Invalid, Unavailable
 from core.reveals import record_reveal
 from core.sealing import Unsealable
 from core.text import cut, fold_name, name_error, visible
+from tenants.access import lock_tenant
 from tenants.models import Tenant
-from tenants.services import lock_tenant
 
 # The version of the file format, in `maim_export`.
 FORMAT = 1

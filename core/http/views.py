@@ -79,7 +79,12 @@ class BaseView(APIView):
         context = RequestContext.of(self.request)
         user = cast(AbstractBaseUser | None, self.request.user)
         if user is None:
-            return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
+            return Actor(
+                kind=ActorKind.ANONYMOUS,
+                request_id=context.request_id,
+                address=context.address,
+                language=self.client_language,
+            )
         auth = cast(str | TokenGrant | None, self.request.auth)
         token = auth if isinstance(auth, TokenGrant) else None
         return Actor(
@@ -90,6 +95,7 @@ class BaseView(APIView):
             address=context.address,
             session_id=None if isinstance(auth, TokenGrant) else auth,
             token=token,
+            language=self.client_language,
         )
 
     def check_permissions(self, request: Request) -> None:
@@ -101,6 +107,11 @@ class BaseView(APIView):
                 raise Forbidden(_("A personal access token cannot do this; sign in instead"))
             if not request.auth.allows(needed):
                 raise ReadOnlyToken
+
+    @property
+    def client_language(self) -> str:
+        """The language that the client asked for, which that of the response need not be."""
+        return translation.get_language() or ""
 
     @property
     def raw_data(self) -> Any:
@@ -258,8 +269,10 @@ class V2View(BaseView):
     """A view in v2's shape, the envelope, which parts of the public surface have too."""
 
     enveloped = True
+    client_language = ""  # that of each request
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.client_language = translation.get_language() or ""
         with translation.override(ENVELOPE_LANGUAGE):
             return super().dispatch(request, *args, **kwargs)
 

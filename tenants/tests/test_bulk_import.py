@@ -139,6 +139,7 @@ class TestNewTenants:
             "rate_limit": None,
             "quota": None,
             "limits": None,
+            "requires_mfa": False,
         }
         assert (other[1], other[3]["status"]) == ("t-2", "inactive")
 

@@ -34,6 +34,7 @@ def test_a_user_reads_their_account_and_memberships(alice: Person) -> None:
                 "tenant_name": "alice's Personal Tenant",
                 "tenant_status": "active",
                 "role": "owner",
+                "requires_mfa": False,
             }
         ],
     }

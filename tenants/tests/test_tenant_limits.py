@@ -66,7 +66,7 @@ class TestOnV2:
         tenant = data(try_create(internal, V2, **nothing))
 
         assert limits(tenant) == NONE
-        assert list(tenant)[-4:] == ["rate_limit", "quota", "limits", "revision"]
+        assert list(tenant)[-5:] == ["rate_limit", "quota", "limits", "requires_mfa", "revision"]
 
     def test_empty_object_removes_a_limit(self, alice: Person, internal: SurfaceClient) -> None:
         def put(**changes: Any) -> dict[str, Any]:

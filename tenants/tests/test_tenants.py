@@ -35,6 +35,7 @@ FIELDS = [
     "rate_limit",
     "quota",
     "limits",
+    "requires_mfa",
     "revision",
 ]
 
@@ -89,6 +90,7 @@ class TestCreating:
             "rate_limit": None,
             "quota": None,
             "limits": None,
+            "requires_mfa": False,
             "revision": NOON.timestamp() * 1000,
         }
 

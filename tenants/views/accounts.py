@@ -29,7 +29,11 @@ from tenants.serializers import AccountClosureConflictResponse, ProfileResponse
 
 class RegisterView(AnonymousView):
     @operation(
-        "Register, with a personal tenant", tag="auth", request=RegisterRequest, response=UserResponse, errors=(429,)
+        "Register, with a personal tenant",
+        tag="auth",
+        request=RegisterRequest,
+        response=UserResponse,
+        errors=(409, 429),
     )
     def post(self, request: Request) -> Response:
         user = services.register(actor=self.actor, **self.validated_data(RegisterRequest))

@@ -49,6 +49,10 @@ def fill(sizes: Sizes) -> None:
             status="IF(seq % 100 = 0, 'suspended', 'active')")  # fmt: skip
     _insert("tenants.Tenant", 1, id=f"'{TENANT}'", tenant_name="'Large'", name_folded="'large'")
     _insert("tenants.Membership", 1, tenant_id=f"'{TENANT}'", user_id=f"'{USER}'", role="'owner'")
+    _insert("accounts.Invitation", 500, id="CONCAT('invitation_of_', seq)", email="CONCAT('dora', seq, '@example.com')",
+            inviter_id=f"'{USER}'", expires_at="TIMESTAMPADD(DAY, 7, UTC_TIMESTAMP(6))")  # fmt: skip
+    _insert("tenants.TenantInvitation", 500, invitation_ptr_id="CONCAT('invitation_of_', seq)",
+            tenant_id=f"'{TENANT}'", role="'member'", sent_at=_CREATED.format(rows=500))  # fmt: skip
     _insert("agents.Template", sizes.tenants, id="CONCAT('template_', seq)", tenant_id="CONCAT('tenant_', seq)",
             tenant_scope="CONCAT('tenant_', seq)", name="'Template'", name_folded="'template'",
             config="'{}'")  # fmt: skip
@@ -91,9 +95,9 @@ def fill(sizes: Sizes) -> None:
 def _insert(label: str, number: int, /, **values: str) -> None:
     """Insert rows, with an SQL expression of `seq` for each column that has not its model's default."""
     model = apps.get_model(label)
-    if hasattr(model, "created_at"):
+    fields = {field.attname: field for field in model._meta.local_concrete_fields}
+    if "created_at" in fields:
         values.setdefault("created_at", _CREATED.format(rows=number))
-    fields = {field.attname: field for field in model._meta.concrete_fields}
     for name, field in fields.items():
         if name not in values and not isinstance(field, models.AutoField):
             values[name] = _literal(field)

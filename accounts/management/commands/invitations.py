@@ -46,7 +46,7 @@ class Command(SubcommandsCommand):
         self.stdout.write(link or "A mail with the link is on its way")
 
     def list(self, options: Options) -> None:
-        rows = list(Invitation.objects.order_by("-created_at", "-id"))
+        rows = list(services.operator_invitations())
         if options["json"]:
             self.stdout.write(format_json({"items": [_document(row) for row in rows]}))
         else:

@@ -16,10 +16,23 @@ function readToken() {
   status.textContent = "";
   problem.textContent = token ? "" : form.dataset.incomplete;
   if (token) (inputs[0] ?? button).focus();
+  if (token && form.dataset.show) showInvitation(token).then(endOnProblem, showUnreachable);
+}
+
+function endOnProblem(refusal) {
+  if (!refusal) return;
+  form.hidden = true;
+  showProblem(refusal);
+}
+
+function showUnreachable() {
+  showProblem({ detail: form.dataset.unreachable });
 }
 
 async function send() {
-  const body = JSON.stringify({ [form.dataset.field]: token, ...Object.fromEntries(new FormData(form)) });
+  const fields = Object.fromEntries(new FormData(form));
+  if (form.elements.known?.checked) return join(token, fields);
+  const body = JSON.stringify({ [form.dataset.field]: token, ...fields });
   const headers = { "Content-Type": "application/json" };
   const response = await fetch(form.dataset.endpoint, { method: "POST", headers, body });
   return response.ok ? null : response.json();
@@ -30,12 +43,12 @@ function showProblem({ errors = {}, detail }) {
   problem.textContent = sentences[0];
   const wrong = inputs.find((input) => input.name === field);
   wrong?.setAttribute("aria-invalid", "true");
-  (wrong ?? button).focus();
+  (wrong ?? inputs.find((input) => input.required && !input.value) ?? button).focus();
 }
 
 function showDone() {
   form.hidden = true;
-  status.textContent = form.dataset.done;
+  status.textContent = form.elements.known?.checked ? form.dataset.joined : form.dataset.done;
   status.focus();
 }
 
