@@ -33,7 +33,6 @@ from core.http.fields import (
 
 ONE_YEAR = 366 * 24 * 3600
 MAX_DETAILS_BYTES = 8 * 1024
-MAX_WHERE_LENGTH = 2000
 
 
 class AgentPageQuerySerializer(PageQuerySerializer):
@@ -97,12 +96,6 @@ class RefusalResponse(serializers.Serializer[Any]):
     )
     retry_after = serializers.IntegerField(required=False, allow_null=True, help_text="Seconds; null for never.")
     stale = serializers.BooleanField(required=False, help_text="From memory, while the database is away.")
-
-
-class LeakRequest(ParseKeyRequest):
-    where = StrictCharField(
-        max_length=MAX_WHERE_LENGTH, required=False, help_text="Where the key was seen: a URL, or in words."
-    )
 
 
 class LeakResponse(RefusalResponse):

@@ -211,8 +211,8 @@ class Environment(BaseSettings):
     )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
-        description="Login and registration attempts a minute, on an account from one address (from all together three "
-        "times as many), and from an address; `off` for load tests.",
+        description="Attempts to sign in, to register and to report leaked keys a minute, on an account from one "
+        "address (from all together three times as many), and from an address; `off` for load tests.",
     )
     MAIM_AUTH_IPV6_PREFIX: int = Field(
         64,

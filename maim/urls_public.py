@@ -8,7 +8,7 @@ from django.urls import include, path
 from accounts import pages
 from accounts.views import factors, identities, passwords, sign_in
 from agents.views import agents, configs, templates, transfer
-from apikeys.views import keys, usage
+from apikeys.views import keys, leaks, usage
 from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
@@ -86,6 +86,7 @@ urlpatterns = [
     path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>/usage", usage.AgentKeyUsageView.as_view()),
     path("api/v1/api-keys", keys.KeyListView.as_view()),
     path("api/v1/api-keys/search", keys.KeySearchView.as_view()),
+    path("api/v1/api-keys/report-leaked", leaks.LeakReportView.as_view()),
     path("api/v1/api-keys/disable", keys.KeysDisableView.as_view()),
     path("api/v1/api-keys/enable", keys.KeysEnableView.as_view()),
     path("api/v1/api-keys/<str:key_id>", keys.KeyDetailView.as_view()),

@@ -12,6 +12,8 @@ from tenants.models import Tenant
 
 # Clocks of machines differ by less, so that an entry with a greater id is not older by more.
 CLOCK_SKEW = timedelta(minutes=1)
+# Anybody who finds a key may report it, so that a tenant learns of the report, and not of who made it.
+REPORT_LEAK = "key.report_leak"
 LATEST = datetime.max.replace(tzinfo=UTC) - CLOCK_SKEW
 
 
@@ -27,11 +29,12 @@ def entries_for(
 ) -> QuerySet[AuditEntry]:
     """Return the entries of a tenant, newest first.
 
-    `actor_id` is that of a person: who among the operators acted is nothing that a tenant may find out.
+    `actor_id` is that of a person: who among the operators acted, or reported a leak, is nothing that a tenant may find
+    out.
     """
     rows = AuditEntry.objects.filter(tenant_id=tenant.id).order_by("-id")
     if actor_id is not None:
-        rows = rows.filter(actor_id=actor_id, actor_kind=ActorKind.USER)
+        rows = rows.filter(actor_id=actor_id, actor_kind=ActorKind.USER).exclude(action=REPORT_LEAK)
     if action is not None:
         rows = rows.filter(action=action)
     if object_id is not None:

@@ -27,6 +27,7 @@ from core.http.fields import (
 from core.http.limit_fields import LimitField, QuotaField, RateLimitField
 from core.http.responses import utc_text
 from core.models import AuditEntry
+from tenants.audit_log import REPORT_LEAK
 from tenants.models import Role, TenantStatus, TenantType
 
 MAX_ID = 2**63 - 1
@@ -212,7 +213,7 @@ class AuditQuerySerializer(CursorQuerySerializer):
 
 
 class AuditEntryResponse(serializers.Serializer[Any]):
-    """A change. Of operators, bots and commands, a tenant learns neither names nor addresses."""
+    """A change. Of operators, bots, commands and who reported a leak, a tenant learns neither names nor addresses."""
 
     id = serializers.IntegerField()
     at = UTCDateTimeField()
@@ -227,7 +228,7 @@ class AuditEntryResponse(serializers.Serializer[Any]):
     request_id = serializers.CharField()
 
     def to_representation(self, entry: AuditEntry) -> dict[str, Any]:
-        is_person = entry.actor_kind in (ActorKind.USER, ActorKind.ANONYMOUS)
+        is_person = entry.actor_kind in (ActorKind.USER, ActorKind.ANONYMOUS) and entry.action != REPORT_LEAK
         return {
             "id": entry.pk,
             "at": utc_text(entry.at),

@@ -568,14 +568,17 @@ CHANGES = [
     *_changes_of_keys(PUBLIC, "/api/v1/agents/{agent_id}/api_keys/{key_id}"),
     *_changes_of_keys(PUBLIC, "/api/v1/api-keys/{key_id}"),
     *_changes_of_keys(INTERNAL, "/api/v2/api-keys/{key_id}"),
-    Change(
-        INTERNAL,
-        "POST /api/v2/auth/report-leaked-key",
-        {"api_key": "{api_key}", "where": "https://example.com/?key={api_key}"},
-        "key.report_leak",
-        "{key_id}",
-        before=None,
-        after={"hint": "{hint}", "where": "https://example.com/?key=mmc_…"},
+    *(
+        Change(
+            surface,
+            f"POST {path}",
+            {"api_key": "{api_key}", "where": "https://example.com/?key={api_key}"},
+            "key.report_leak",
+            "{key_id}",
+            before=None,
+            after={"hint": "{hint}", "where": "https://example.com/?key=mmc_…"},
+        )
+        for surface, path in ((PUBLIC, "/api/v1/api-keys/report-leaked"), (INTERNAL, "/api/v2/auth/report-leaked-key"))
     ),
     Change(
         PUBLIC,

@@ -118,6 +118,7 @@ GET     /api/v1/api-keys?tenant_id={tenant_id}                401  200  200  200
 POST    /api/v1/api-keys                                      401  200  200  403  403  404  404  401   409  403
 POST    /api/v1/api-keys tenant_id={own_tenant_id}            401  200  404  403  403  404  404  401   409  403
 POST    /api/v1/api-keys/search                               401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/api-keys/report-leaked                        401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/api-keys/disable                              401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/api-keys/enable                               401  200  200  200  200  200  200  401   200  200
 GET     /api/v1/api-keys/{key_id}                             401  200  200  200  200  404  404  401   200  200
@@ -272,6 +273,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v1/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
     "POST /api/v1/api-keys/search": {"api_key": "{api_key}"},
+    "POST /api/v1/api-keys/report-leaked": {"api_key": "{api_key}", "where": "a public repository"},
     "POST /api/v1/api-keys/disable": {"api_key_ids": ["{key_id}"]},
     "POST /api/v1/api-keys/enable": {"api_key_ids": ["{key_id}"]},
     "PUT /api/v1/api-keys/{key_id}": {"description": "changed"},

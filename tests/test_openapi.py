@@ -119,7 +119,7 @@ class TestDocument:
             assert ("security" in operation) <= ({401, 503} <= declared), title
             throttled = (
                 r"POST .*auth/(register|login|mfa|passkey|(password|email)(/.+)?|(factors|oidc)/.+|identities/.+/.+)$"
-                r"|PATCH .*auth/me$|POST .*auth/me/close$"
+                r"|PATCH .*auth/me$|POST .*auth/me/close$|POST .*/v1/api-keys/report-leaked$"
             )
             assert (429 in declared) == bool(re.search(throttled, title)), title
             if "{" in title:

@@ -25,6 +25,7 @@ KNOWS_SECRET = (
     *("/api/v1/auth/factors/passkeys", "/api/v1/auth/factors/passkeys/confirm", "/api/v1/auth/passkey"),
     "/api/v1/auth/factors/passkeys/{passkey_id}/remove",
     "/api/v1/auth/me/close",
+    "/api/v1/api-keys/report-leaked",
 )
 
 
