@@ -233,8 +233,8 @@ class HourCount(VerificationCount):
 class UsageLogEntry(ShownByName):
     """An action that a bot reported. Ids are stored as sent, even if they name nothing here."""
 
-    tenant_id = IdField(_("tenant"), null=True, db_index=True)
-    agent_id = IdField(_("agent"), null=True, db_index=True)
+    tenant_id = IdField(_("tenant"), null=True)
+    agent_id = IdField(_("agent"), null=True)
     user_id = models.CharField(_("user"), max_length=100, null=True)
     platform = models.CharField(_("platform"), max_length=100, null=True)
     action = models.CharField(_("action"), max_length=100)
@@ -249,6 +249,9 @@ class UsageLogEntry(ShownByName):
         indexes = (
             models.Index(fields=["user_id"], name="usage_log_user"),
             models.Index(fields=["action"], name="usage_log_action"),
+            # With the columns of the other filters of people, so that an entry is read only to be shown.
+            models.Index(fields=["tenant_id", "id", "created_at"], name="usage_log_tenant"),
+            models.Index(fields=["agent_id", "id", "tenant_id", "created_at"], name="usage_log_agent"),
         )
 
     def __str__(self) -> str:

@@ -73,6 +73,8 @@ GET     /api/v1/tenants/{tenant_id}                           401  200  200  200
 PUT     /api/v1/tenants/{tenant_id}                           401  200  200  403  403  404  404  401   409  403
 DELETE  /api/v1/tenants/{tenant_id}                           401  200  403  403  403  404  404  401   409  403
 GET     /api/v1/tenants/{tenant_id}/usage                     401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/tenants/{tenant_id}/agent-activity            401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/tenants/{tenant_id}/usage-log                 401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/audit                     401  200  200  403  403  404  404  401   200  403
 GET     /api/v1/tenants/{tenant_id}/limits                    401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/members                   401  200  200  200  200  404  404  401   200  200

@@ -18,7 +18,8 @@ from agents import services
 from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, UsageLogEntry
+from apikeys.usage_log import log_usage
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
 from core.models import AuditEntry
@@ -153,6 +154,10 @@ def _delete_audit_entry(_data: Data, entry_id: int) -> None:
     QuerySet(AuditEntry).filter(pk=entry_id).delete()
 
 
+def _usage_entry(data: Data) -> Any:
+    return log_usage(action="chat", tenant_id=data.alice.tenant.id).pk
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of objects: how to create one, its name in a list, and how to delete it."""
@@ -196,6 +201,12 @@ KINDS = {
         _member, "user_id", partial(_deleted, Membership, "user_id")
     ),
     "public: GET /api/v1/tenants/{tenant_id}/audit": Kind(_audit_entry, "id", _delete_audit_entry, is_counted=False),
+    "public: GET /api/v1/tenants/{tenant_id}/agent-activity": Kind(
+        _live_agent, "agent_id", partial(_deleted, Agent, "pk"), is_counted=False
+    ),
+    "public: GET /api/v1/tenants/{tenant_id}/usage-log": Kind(
+        _usage_entry, "id", partial(_deleted, UsageLogEntry, "pk"), is_counted=False
+    ),
 }
 
 

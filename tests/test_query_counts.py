@@ -20,6 +20,7 @@ from accounts.models import EmailToken, TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import templates
+from apikeys.usage_log import log_usages
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tenants import members
@@ -254,12 +255,18 @@ def add_heartbeats(data: Data) -> None:
         assert internal.send("PUT", "/api/v2/agent-activity", {**ids, "ttl_seconds": 60}).status_code == 200
 
 
+def add_usage(data: Data) -> None:
+    log_usages([{"action": "chat", "tenant_id": data.alice.tenant.id}] * 19)
+
+
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
     ("public", "/api/v1/auth/identities", add_identities),
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
+    ("public", "/api/v1/tenants/{tenant_id}/agent-activity", add_heartbeats),
+    ("public", "/api/v1/tenants/{tenant_id}/usage-log", add_usage),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
     ("public", "/api/v1/agents/{agent_id}/api_keys", add_keys),
@@ -302,6 +309,8 @@ def test_all_lists_are_tested() -> None:
         ("public", "/api/v1/auth/me"),
         ("public", "/api/v1/auth/sessions"),
         ("public", "/api/v1/tenants/{tenant_id}/audit"),
+        ("public", "/api/v1/tenants/{tenant_id}/agent-activity"),
+        ("public", "/api/v1/tenants/{tenant_id}/usage-log"),
         ("public", "/api/v1/auth/identities"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agents/{agent_id}/config/versions"),

@@ -59,6 +59,8 @@ REFUSED_BY_RULE = {
     "getAgentApiKeyUsage": "as getAgentUsage",
     "getApiKeyUsage": "as getAgentUsage",
     "getTenantUsage": "as getAgentUsage",
+    "getTenantAudit": "as getAgentApiKeys",
+    "getTenantUsageLog": "as getAgentApiKeys",
 }
 # Fields with such a rule: a time between 1970 and 9999, a network without host bits, an address, an expression.
 NAMES = ("name", "tenant_name", "plugin_name", "username", "email")

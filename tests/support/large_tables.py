@@ -69,6 +69,9 @@ def fill(sizes: Sizes) -> None:
             last_used_at="IF(seq % 3 = 0, NULL, TIMESTAMPADD(HOUR, 0 - seq % 5000, UTC_TIMESTAMP(6)))")  # fmt: skip
     _insert("apikeys.KeySecret", rows, key_id="CONCAT('key_', LEFT(SHA1(seq), 12))",
             digest="SHA2(CONCAT('d', seq), 256)", pepper_id="1", hint="LPAD(HEX(seq % 65536), 4, '0')")  # fmt: skip
+    _insert("agents.AgentActivity", sizes.agents, agent_id="CONCAT('agent_', seq)", tenant_id=f"'{TENANT}'",
+            last_seen_at="UTC_TIMESTAMP(6)", ttl_seconds="86400",
+            expires_at="TIMESTAMPADD(DAY, 1, UTC_TIMESTAMP(6))")  # fmt: skip
     _insert("apikeys.UsageLogEntry", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             agent_id="CONCAT('agent_', seq % 1000)", user_id="CONCAT('u', seq % 500)", action="'chat'",
             timestamp=_CREATED.format(rows=rows))  # fmt: skip
