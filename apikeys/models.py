@@ -179,12 +179,15 @@ class DailyUse(TenantOwned):
     subject = IdField()  # the id of a key, an agent or a tenant
     day = models.DateField()
     # No constraint in the database, because its check would lock the tenant's row at every write.
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
     uses = models.PositiveBigIntegerField()
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("daily use")
         verbose_name_plural = _("daily uses")
+        indexes = (models.Index(fields=["tenant", "day"], name="daily_use_tenant_day"),)
 
     def __str__(self) -> str:
         return f"{self.subject} on {self.day}: {self.uses}"

@@ -132,6 +132,22 @@ def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[
     return [(day, counted.get(day, 0)) for day in days]
 
 
+class KeyUses(NamedTuple):
+    """The uses of one key in a number of days."""
+
+    key: ApiKey
+    uses: int
+
+
+def busiest_keys(tenant_id: str, first: date, last: date, most: int) -> list[KeyUses]:
+    """Return the keys of a tenant with most uses from `first` to `last`, the busiest first."""
+    keys = ApiKey.objects.in_tenants([tenant_id])
+    rows = DailyUse.objects.in_tenants([tenant_id]).filter(day__range=(first, last), subject__in=keys.values("pk"))
+    sums = rows.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:most]
+    found = keys.in_bulk([key_id for key_id, _uses in sums])
+    return [KeyUses(found[key_id], uses) for key_id, uses in sums if key_id in found]
+
+
 def total_since(subject: str, tenant_id: str, first: date | None) -> int:
     """Return the uses of a key, an agent or a tenant since a day, or of all time."""
     rows = DailyUse.objects.in_tenants([tenant_id]).filter(subject=subject)
