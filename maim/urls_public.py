@@ -8,7 +8,7 @@ from django.urls import include, path
 from accounts import pages
 from accounts.views import factors, identities, passwords, sign_in
 from agents.views import activity, agents, configs, templates, transfer
-from apikeys.views import keys, leaks, usage, usage_log
+from apikeys.views import keys, leaks, search, usage, usage_log
 from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
@@ -96,6 +96,7 @@ urlpatterns = [
     path("api/v1/api-keys/<str:key_id>/enable", keys.KeyEnableView.as_view()),
     path("api/v1/api-keys/<str:key_id>/rotate", keys.KeyRotateView.as_view()),
     path("api/v1/api-keys/<str:key_id>/usage", usage.KeyUsageView.as_view()),
+    path("api/v1/search", search.SearchView.as_view()),
     path("api/v1/templates", templates.TemplateListView.as_view()),
     path("api/v1/templates/<str:template_id>", templates.TemplateDetailView.as_view()),
     path("api/v1/plugins/settings", agents.PluginSettingsView.as_view()),

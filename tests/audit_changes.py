@@ -638,6 +638,7 @@ CHANGES = [
 MEASUREMENTS = {
     "public: POST /api/v1/api-keys/search": "reads",
     "internal: POST /api/v2/api-keys/search": "reads",
+    "public: POST /api/v1/search": "reads",
     "public: POST /api/v1/auth/password/forgot": "changes nothing; the link has an entry when it is made",
     "public: POST /api/v1/auth/passkey/options": "stores nothing",
     "public: POST /api/v1/auth/factors/passkeys": "stores nothing",

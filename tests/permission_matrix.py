@@ -131,6 +131,10 @@ POST    /api/v1/api-keys/{key_id}/enable                      401  200  200  403
 POST    /api/v1/api-keys/{key_id}/rotate                      401  200  200  403  403  404  404  401   409  403
 GET     /api/v1/api-keys/{key_id}/usage                       401  200  200  200  200  404  404  401   200  200
 
+GET     /api/v1/search?q=agent                                401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/search?q=agent&tenant_id={tenant_id}          401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/search                                        401  200  200  200  200  200  200  401   200  200
+
 GET     /api/v1/templates                                     401  200  200  200  200  200  200  401   200  200
 GET     /api/v1/templates?tenant_id={tenant_id}               401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/templates                                     401  200  200  200  200  200  200  401   409  200
@@ -280,6 +284,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/api-keys/enable": {"api_key_ids": ["{key_id}"]},
     "PUT /api/v1/api-keys/{key_id}": {"description": "changed"},
     "POST /api/v1/api-keys/{key_id}/rotate": {"grace_seconds": 60},
+    "POST /api/v1/search": {"q": "{api_key}"},
     "POST /api/v1/templates": {"name": "another"},
     "PUT /api/v1/templates/{template_id}": {"config": {"persona": "changed"}},
     "POST /api/v1/plugins/settings": {"plugin_name": "weather", "enabled": True},

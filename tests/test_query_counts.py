@@ -72,6 +72,7 @@ REQUIRED_QUERIES = {
     "internal: POST /api/v1/plugins/settings": "?tenant_id={tenant_id}&agent_id={agent_id}",
     "public: GET /api/v1/agents/{agent_id}/config/diff": "?from=1&to=2",
     "public: GET /api/v1/api-keys": "?tenant_id={tenant_id}",
+    "public: GET /api/v1/search": "?q=a",
     "public: GET /api/v1/plugins/settings": "?agent_id={agent_id}",
     "public: POST /api/v1/plugins/settings": "?agent_id={agent_id}",
 }
@@ -272,6 +273,8 @@ GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/agents/{agent_id}/api_keys", add_keys),
     ("public", "/api/v1/api-keys", add_keys),
     ("public", "/api/v1/agents/{agent_id}/config/versions", add_versions),
+    ("public", "/api/v1/search", add_keys),
+    ("public", "/api/v1/search", add_agents_in_other_tenants),
     ("public", "/api/v1/templates", add_templates),
     ("public", "/api/v1/plugins/settings", add_plugins),
     ("internal", "/api/v2/tenants", add_tenants),

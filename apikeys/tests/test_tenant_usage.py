@@ -21,6 +21,7 @@ from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2040, 1, 10, 12, 30, tzinfo=UTC)
+TODAY = NOW.date()
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def count(person: Person, ago: timedelta, outcome: str, number: int) -> None:
     outcomes.add([Outcomes(NOW - ago, person.tenant.id, outcome, number)])
 
 
-def use(key: ApiKey, number: int, day: date = NOW.date()) -> None:
+def use(key: ApiKey, number: int, day: date = TODAY) -> None:
     usage.add([Uses(key.id, day, key.agent_id, key.tenant_id, None, number, NOW)])
 
 
@@ -77,8 +78,8 @@ def test_busiest_keys_come_first(alice: Person, agent: Agent, charlie: Person) -
     quiet, busy, gone = (make_key(agent, name).key for name in ("quiet", "busy", "gone"))
     use(quiet, 1)
     use(busy, 2)
-    use(busy, 3, NOW.date() - timedelta(days=1))
-    use(busy, 100, NOW.date() - timedelta(days=9))
+    use(busy, 3, TODAY - timedelta(days=1))
+    use(busy, 100, TODAY - timedelta(days=9))
     use(gone, 50)
     ApiKey.objects.in_tenants([alice.tenant.id]).filter(pk=gone.pk).delete()
     use(make_key(make_agent(charlie.tenant)).key, 70)

@@ -49,6 +49,7 @@ REFUSED_BY_RULE = {
     "postAuthOidcLink": "a challenge must have been given out",
     "patchAuthMe": "an e-mail address must be one",
     "postApiKeysReportLeaked": "a key must decode to one",
+    "getSearch": "a text must have more than blanks",
     "postTenants": "an owner must exist",
     "postTemplates": "a template has a tenant or a chosen id, and not both",
     "getConfigChanges": "a cursor must have been given out",

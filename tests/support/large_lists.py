@@ -63,6 +63,7 @@ LISTS = [
             f"status=archived&{_AFTER[0]}"),
     *_lists("public", f"/api/v1/agents/{AGENT}/api_keys", 100, "", "skip=300", _AFTER[1], *KEY_FILTERS),
     *_lists("public", "/api/v1/api-keys", 20, *_KEYS_OF_TENANT, fixed=f"tenant_id={TENANT}"),
+    *_lists("public", "/api/v1/search", 60, "q=bot 77", f"q=mmc_…00ff&tenant_id={TENANT}"),
     *_lists("public", "/api/v1/templates", 100, "", f"tenant_id={TENANT}", "after=template_5"),
     *_lists("public", f"/api/v1/agents/{AGENT}/config/versions", 100, "", "skip=300", "after=50000"),
     *_lists("public", "/api/v1/plugins/settings", 100, f"tenant_id={TENANT}", f"agent_id={AGENT}",
