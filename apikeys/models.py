@@ -233,6 +233,37 @@ class HourCount(VerificationCount):
         indexes = (models.Index(fields=["start"], name="hour_count_start"),)
 
 
+class Refusal(TenantOwned):
+    """A verification of one of a tenant's keys that was refused. The key may be deleted by now."""
+
+    # No constraint in the database, for the same reason as in DailyUse.
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    agent_id = IdField()
+    key_id = IdField()
+    code = ExactCharField(max_length=20)  # a VerdictCode
+    reason = ExactCharField(max_length=20, null=True)
+    at = models.DateTimeField()
+    request_id = ExactCharField(max_length=64)
+    client_ip = ExactCharField(max_length=45, null=True)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("refused verification")
+        verbose_name_plural = _("refused verifications")
+        indexes = (
+            models.Index(fields=["tenant", "id", "at"], name="refusal_tenant"),
+            models.Index(fields=["tenant", "code", "id", "at"], name="refusal_tenant_code"),
+            models.Index(fields=["tenant", "key_id", "id", "at"], name="refusal_tenant_key"),
+            models.Index(fields=["request_id", "tenant"], name="refusal_request"),
+            models.Index(fields=["tenant", "at"], name="refusal_tenant_time"),
+            models.Index(fields=["at"], name="refusal_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.request_id}: {self.code}"
+
+
 class UsageLogEntry(ShownByName):
     """An action that a bot reported. Ids are stored as sent, even if they name nothing here."""
 

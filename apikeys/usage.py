@@ -16,9 +16,10 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from agents.models import Agent
-from apikeys import outcomes
+from apikeys import outcomes, refusals
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.outcomes import Outcomes
+from apikeys.refusals import Refused
 from core.db import transactional
 from core.idempotency import Batch, is_repeat
 from tenants.models import Tenant
@@ -85,12 +86,17 @@ _ADD_TO_DAYS = {
 
 
 @transactional
-def add(uses: Sequence[Uses], batch: Batch | None = None, verifications: Sequence[Outcomes] = ()) -> None:
+def add(
+    uses: Sequence[Uses],
+    batch: Batch | None = None,
+    verifications: Sequence[Outcomes] = (),
+    refused: Sequence[Refused] = (),
+) -> None:
     """Add uses to their keys, and to the days of their keys, agents and tenants: all of them or none.
 
-    Add the outcomes of verifications to their minutes, too. Do nothing for a batch that was written already. Rows are
-    locked in one order, so that two writers do not deadlock. There is no audit row, because uses are measurements and
-    not changes.
+    Add the outcomes of verifications to their minutes, too, and write refusals. Do nothing for a batch that was written
+    already. Rows are locked in one order, so that two writers do not deadlock. There is no audit row, because uses are
+    measurements and not changes.
     """
     if batch is not None and is_repeat(batch):
         return
@@ -122,6 +128,7 @@ def add(uses: Sequence[Uses], batch: Batch | None = None, verifications: Sequenc
         earlier = Q(last_used_at=None) | Q(last_used_at__lt=last) | Q(last_used_at__gt=latest)
         KeySecret.objects.filter(earlier, pk=secret_id).update(last_used_at=last)
     outcomes.add(verifications)
+    refusals.add(refused)
 
 
 def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[date, int]]:

@@ -18,7 +18,7 @@ from agents import services
 from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
-from apikeys.models import ApiKey, UsageLogEntry
+from apikeys.models import ApiKey, Refusal, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
@@ -28,6 +28,7 @@ from tenants.models import Membership, Tenant
 from tests.support.client import SurfaceClient
 from tests.support.oidc import add_identity
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+from tests.support.refusals import refuse
 from tests.support.routes import Route, fill
 
 pytestmark = pytest.mark.django_db
@@ -158,6 +159,11 @@ def _usage_entry(data: Data) -> Any:
     return log_usage(action="chat", tenant_id=data.alice.tenant.id).pk
 
 
+def _refusal(data: Data) -> Any:
+    refuse(data.alice.tenant, data.name)
+    return Refusal.unscoped.latest("id").pk
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of objects: how to create one, its name in a list, and how to delete it."""
@@ -203,6 +209,9 @@ KINDS = {
     "public: GET /api/v1/tenants/{tenant_id}/audit": Kind(_audit_entry, "id", _delete_audit_entry, is_counted=False),
     "public: GET /api/v1/tenants/{tenant_id}/agent-activity": Kind(
         _live_agent, "agent_id", partial(_deleted, Agent, "pk"), is_counted=False
+    ),
+    "public: GET /api/v1/tenants/{tenant_id}/refusals": Kind(
+        _refusal, "id", partial(_deleted, Refusal, "pk"), is_counted=False
     ),
     "public: GET /api/v1/tenants/{tenant_id}/usage-log": Kind(
         _usage_entry, "id", partial(_deleted, UsageLogEntry, "pk"), is_counted=False

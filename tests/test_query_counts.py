@@ -20,7 +20,7 @@ from accounts.models import EmailToken, TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import templates
-from apikeys.usage_log import log_usages
+from apikeys.usage_log import log_usage, log_usages
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tenants import members
@@ -31,6 +31,7 @@ from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, Person, give_up_tenants, make_agent, make_key
+from tests.support.refusals import refuse
 from tests.support.routes import Route, all_routes, fill, fill_value
 
 pytestmark = [pytest.mark.single, pytest.mark.django_db]
@@ -118,6 +119,9 @@ def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
     change_config(agent, 2)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     key = make_key(agent, permissions=["chat"])
+    agents.record_activity(agents.Heartbeat(alice.tenant.id, agent.id, 3600))
+    log_usage(action="chat", tenant_id=alice.tenant.id)
+    refuse(alice.tenant, "request")
     pair = accounts.sign_in(actor=OPERATOR, user=alice.user)
     members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id)
     return Data(
@@ -260,6 +264,11 @@ def add_usage(data: Data) -> None:
     log_usages([{"action": "chat", "tenant_id": data.alice.tenant.id}] * 19)
 
 
+def add_refusals(data: Data) -> None:
+    for number in range(19):
+        refuse(data.alice.tenant, f"request_{number}")
+
+
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
@@ -268,6 +277,7 @@ GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
     ("public", "/api/v1/tenants/{tenant_id}/agent-activity", add_heartbeats),
     ("public", "/api/v1/tenants/{tenant_id}/usage-log", add_usage),
+    ("public", "/api/v1/tenants/{tenant_id}/refusals", add_refusals),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
     ("public", "/api/v1/agents/{agent_id}/api_keys", add_keys),
@@ -314,6 +324,7 @@ def test_all_lists_are_tested() -> None:
         ("public", "/api/v1/tenants/{tenant_id}/audit"),
         ("public", "/api/v1/tenants/{tenant_id}/agent-activity"),
         ("public", "/api/v1/tenants/{tenant_id}/usage-log"),
+        ("public", "/api/v1/tenants/{tenant_id}/refusals"),
         ("public", "/api/v1/auth/identities"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agents/{agent_id}/config/versions"),

@@ -112,6 +112,12 @@ class Engine:
             return _UNAVAILABLE
         return verdict
 
+    def note_refusal(self, verdict: Verdict, code: str, *, address: Address | None, request_id: str) -> None:
+        """Note for a known key's tenant that it was refused with this code, where a process serves."""
+        if self._is_started:
+            log = self._counter.refusal_log
+            log.note(verdict, code, moment=datetime.now(UTC), address=address, request_id=request_id)
+
     def _cached_verdict(self, request: VerificationRequest, moment: datetime) -> Verdict | None:
         """Return the verdict on a key that is malformed, or cached under a valid lease.
 

@@ -10,7 +10,7 @@ from accounts import challenges, email_tokens, passkey_challenges
 from accounts.mail import files
 from accounts.services import sweep_addresses, sweep_flows, sweep_link_challenges, sweep_sessions, sweep_unconfirmed
 from agents.services import sweep_activity
-from apikeys import outcomes, recount, usage
+from apikeys import outcomes, recount, refusals, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency
 from core.audit_chain import retention
@@ -33,6 +33,7 @@ def sweep() -> dict[str, int]:
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
         "verification counts": outcomes.sweep(),
+        "refused verifications": refusals.sweep(),
         "invalidations": epoch.sweep(),
         "approvals": approvals.sweep(),
         "changes": change_feed.sweep(),

@@ -61,6 +61,7 @@ REFUSED_BY_RULE = {
     "getApiKeyUsage": "as getAgentUsage",
     "getTenantUsage": "as getAgentUsage",
     "getTenantAudit": "as getAgentApiKeys",
+    "getTenantRefusals": "as getAgentApiKeys",
     "getTenantUsageLog": "as getAgentApiKeys",
 }
 # Fields with such a rule: a time between 1970 and 9999, a network without host bits, an address, an expression.

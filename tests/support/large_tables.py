@@ -75,6 +75,10 @@ def fill(sizes: Sizes) -> None:
     _insert("apikeys.UsageLogEntry", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             agent_id="CONCAT('agent_', seq % 1000)", user_id="CONCAT('u', seq % 500)", action="'chat'",
             timestamp=_CREATED.format(rows=rows))  # fmt: skip
+    _insert("apikeys.Refusal", rows, at=_CREATED.format(rows=rows), agent_id="CONCAT('agent_', seq % 1000)",
+            key_id="CONCAT('key_', seq % 1000)", code="ELT(1 + seq % 3, 'AUTH_002', 'AUTH_004', 'AUTH_006')",
+            tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
+            request_id="CONCAT('request_', seq)")  # fmt: skip
     _insert("common.AuditEntry", rows, at=_CREATED.format(rows=rows), action="ELT(1 + seq % 3, 'key.create',"
             " 'key.update', 'agent.update')",
             actor_kind="IF(seq % 2, 'user', IF(seq % 10000 = 0, 'operator', 'internal'))",
