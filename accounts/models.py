@@ -39,6 +39,12 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     pending_email = models.CharField(_("new e-mail"), max_length=254, null=True, editable=False)
     # Increased by each deactivation, so that no sign-in or session from before one is valid after it.
     deactivations = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    key_notices = models.BooleanField(
+        _("notices about keys"),
+        default=True,
+        db_default=True,
+        help_text=_("Gets mails about keys that expire and quotas that are used up, in tenants that they manage."),
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -336,6 +342,9 @@ class QueuedMail(models.Model):
         IDENTITY_ADDED = "identity_added", _("notice of a new way to sign in")
         IDENTITY_REMOVED = "identity_removed", _("notice of a removed way to sign in")
         ACCOUNT_CLOSED = "account_closed", _("notice of a closed account")
+        KEY_LEAKED = "key_leaked", _("notice of a leaked API key")
+        KEY_EXPIRES = "key_expires", _("notice of an API key that expires")
+        QUOTA_REACHED = "quota_reached", _("notice of a quota")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

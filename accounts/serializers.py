@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import PASSKEY_NAME_LENGTH
 from accounts.services.methods import METHODS
-from core.http.fields import ChoiceField, JSONObjectField, RequestSerializer, StrictCharField
+from core.http.fields import ChoiceField, JSONObjectField, RequestSerializer, StrictBooleanField, StrictCharField
 
 
 class RegisterRequest(RequestSerializer):
@@ -92,6 +92,9 @@ class ProfileRequest(RequestSerializer):
     clearable = frozenset({"email"})
 
     email = StrictCharField(max_length=254, required=False, allow_blank=True)
+    key_notices = StrictBooleanField(
+        required=False, help_text="Whether to get mails about keys that expire and quotas, as owner or admin."
+    )
     password = StrictCharField(
         max_length=1024,
         trim_whitespace=False,

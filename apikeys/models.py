@@ -264,6 +264,39 @@ class Refusal(TenantOwned):
         return f"{self.request_id}: {self.code}"
 
 
+class Notice(TenantOwned):
+    """Something that a tenant is told once about a key or a quota (apikeys.notices)."""
+
+    class Kind(models.TextChoices):
+        KEY_LEAKED = "key_leaked", _("leaked API key")
+        KEY_EXPIRES = "key_expires", _("API key that expires")
+        QUOTA_REACHED = "quota_reached", _("quota that is used up")
+
+    # No constraint in the database, for the same reason as in DailyUse.
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    kind = ExactCharField(max_length=20, choices=Kind.choices)
+    subject = IdField()  # the id of a key, an agent or a tenant
+    occasion = ExactCharField(max_length=60)  # what makes it another notice of the same subject
+    details = JSONTextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = (models.UniqueConstraint(fields=["kind", "subject", "occasion"], name="notice_unique"),)
+        indexes = (
+            models.Index(fields=["tenant", "id", "created_at"], name="notice_tenant"),
+            models.Index(fields=["tenant", "kind", "id", "created_at"], name="notice_tenant_kind"),
+            models.Index(fields=["tenant", "created_at"], name="notice_tenant_time"),
+            models.Index(fields=["created_at"], name="notice_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}"
+
+
 class UsageLogEntry(ShownByName):
     """An action that a bot reported. Ids are stored as sent, even if they name nothing here."""
 

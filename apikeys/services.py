@@ -15,7 +15,7 @@ from accounts import throttle
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
 from agents.services.config_writes import lock_agent
-from apikeys import digests, keyformat
+from apikeys import digests, keyformat, notices
 from apikeys.access import find_secret
 from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges, KeySettings
@@ -198,6 +198,7 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     if row.leaked_at is None:
         row.leaked_at, row.leaked_where = timezone.now(), where
         row.save(update_fields=["leaked_at", "leaked_where"])
+        notices.tell_leak(key, row)
         key.updated_at = row.leaked_at
         key.save(update_fields=["updated_at"])
     # Also for a later report, so that it is not answered before the first one has taken effect.

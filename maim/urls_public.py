@@ -8,7 +8,7 @@ from django.urls import include, path
 from accounts import pages
 from accounts.views import factors, identities, passwords, sign_in
 from agents.views import activity, agents, configs, templates, transfer
-from apikeys.views import keys, leaks, refusals, search, usage, usage_log
+from apikeys.views import keys, leaks, notices, refusals, search, usage, usage_log
 from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
@@ -71,6 +71,7 @@ urlpatterns = [
     path("api/v1/tenants/<str:tenant_id>/agent-activity", activity.TenantActivityView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/usage-log", usage_log.TenantUsageLogView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/refusals", refusals.TenantRefusalsView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/notices", notices.TenantNoticesView.as_view()),
     path("api/v1/agents", agents.AgentListView.as_view()),
     path("api/v1/agents/import", transfer.AgentImportView.as_view()),
     path("api/v1/agents/<str:agent_id>", agents.AgentDetailView.as_view()),

@@ -184,6 +184,7 @@ class ProfileResponse(UserResponse):
         allow_null=True, help_text="Becomes `email` as soon as it is confirmed by the link that was sent to it."
     )
     memberships = MembershipResponse(many=True)
+    key_notices = serializers.BooleanField(help_text="Whether the person gets mails about keys and quotas.")
 
 
 class AuditQuerySerializer(LogQuerySerializer):

@@ -76,6 +76,7 @@ GET     /api/v1/tenants/{tenant_id}/usage                     401  200  200  200
 GET     /api/v1/tenants/{tenant_id}/agent-activity            401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/usage-log                 401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/refusals                  401  200  200  403  403  404  404  401   200  403
+GET     /api/v1/tenants/{tenant_id}/notices                   401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/audit                     401  200  200  403  403  404  404  401   200  403
 GET     /api/v1/tenants/{tenant_id}/limits                    401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/members                   401  200  200  200  200  404  404  401   200  200

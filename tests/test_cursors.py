@@ -18,7 +18,9 @@ from agents import services
 from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
-from apikeys.models import ApiKey, Refusal, UsageLogEntry
+from apikeys import notices
+from apikeys.models import ApiKey, Notice, Refusal, UsageLogEntry
+from apikeys.notices import QuotaLevel
 from apikeys.usage_log import log_usage
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
@@ -164,6 +166,11 @@ def _refusal(data: Data) -> Any:
     return Refusal.unscoped.latest("id").pk
 
 
+def _notice(data: Data) -> Any:
+    notices.tell_quotas([QuotaLevel(data.alice.tenant.id, data.agent.id, data.name[:16], 10, 80)])
+    return Notice.unscoped.latest("id").pk
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of objects: how to create one, its name in a list, and how to delete it."""
@@ -212,6 +219,9 @@ KINDS = {
     ),
     "public: GET /api/v1/tenants/{tenant_id}/refusals": Kind(
         _refusal, "id", partial(_deleted, Refusal, "pk"), is_counted=False
+    ),
+    "public: GET /api/v1/tenants/{tenant_id}/notices": Kind(
+        _notice, "id", partial(_deleted, Notice, "pk"), is_counted=False
     ),
     "public: GET /api/v1/tenants/{tenant_id}/usage-log": Kind(
         _usage_entry, "id", partial(_deleted, UsageLogEntry, "pk"), is_counted=False

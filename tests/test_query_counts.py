@@ -20,6 +20,8 @@ from accounts.models import EmailToken, TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import templates
+from apikeys import notices
+from apikeys.notices import QuotaLevel
 from apikeys.usage_log import log_usage, log_usages
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
@@ -122,6 +124,7 @@ def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
     agents.record_activity(agents.Heartbeat(alice.tenant.id, agent.id, 3600))
     log_usage(action="chat", tenant_id=alice.tenant.id)
     refuse(alice.tenant, "request")
+    tell_quotas(alice.tenant.id, range(1))
     pair = accounts.sign_in(actor=OPERATOR, user=alice.user)
     members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id)
     return Data(
@@ -269,6 +272,14 @@ def add_refusals(data: Data) -> None:
         refuse(data.alice.tenant, f"request_{number}")
 
 
+def tell_quotas(tenant_id: str, numbers: range) -> None:
+    notices.tell_quotas([QuotaLevel(tenant_id, tenant_id, "all", number, 80) for number in numbers])
+
+
+def add_notices(data: Data) -> None:
+    tell_quotas(data.alice.tenant.id, range(1, 20))
+
+
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
@@ -277,6 +288,7 @@ GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
     ("public", "/api/v1/tenants/{tenant_id}/agent-activity", add_heartbeats),
     ("public", "/api/v1/tenants/{tenant_id}/usage-log", add_usage),
+    ("public", "/api/v1/tenants/{tenant_id}/notices", add_notices),
     ("public", "/api/v1/tenants/{tenant_id}/refusals", add_refusals),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
@@ -324,6 +336,7 @@ def test_all_lists_are_tested() -> None:
         ("public", "/api/v1/tenants/{tenant_id}/audit"),
         ("public", "/api/v1/tenants/{tenant_id}/agent-activity"),
         ("public", "/api/v1/tenants/{tenant_id}/usage-log"),
+        ("public", "/api/v1/tenants/{tenant_id}/notices"),
         ("public", "/api/v1/tenants/{tenant_id}/refusals"),
         ("public", "/api/v1/auth/identities"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),

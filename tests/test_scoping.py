@@ -18,8 +18,9 @@ from django.utils import timezone
 from agents import services as agents
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services import plugins, templates
-from apikeys import outcomes, usage
+from apikeys import notices, outcomes, usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
+from apikeys.notices import QuotaLevel
 from apikeys.outcomes import Outcomes
 from apikeys.usage import Uses
 from apikeys.verification import VALID
@@ -90,6 +91,10 @@ MAY_GO_UNSCOPED = {
     "apikeys/refusals.py::add": "writes what a worker noted of every tenant's keys",
     "apikeys/refusals.py::sweep": "deletes the refusals that are over, whosever they were",
     "apikeys/refusals.py::_delete": "deletes the refusals that are over, whosever they were",
+    "apikeys/notices.py::tell_expiries": "tells each tenant of its own keys",
+    "apikeys/notices.py::_tell_expiries": "tells each tenant of its own keys",
+    "apikeys/notices.py::_tell": "writes what happened to a key or quota of a tenant",
+    "apikeys/notices.py::sweep": "deletes the notices that are over, whosever they were",
     "apikeys/outcomes.py::_take": "deletes the counts of what is over, whosever it was",
 }
 NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}
@@ -242,6 +247,7 @@ def count_use(key: ApiKey) -> None:
     for moment in (now - timedelta(days=9), now):
         outcomes.add([Outcomes(moment, key.tenant_id, VALID, 1)])
         outcomes.sweep()
+    notices.tell_quotas([QuotaLevel(key.tenant_id, key.id, "all", 10, 80)])
     refuse(key.tenant, "request", key_id=key.id, agent_id=key.agent_id)
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 
@@ -287,9 +293,11 @@ def test_deleted_agent_takes_only_its_own_rows(alice: Person) -> None:
     agents.delete_agent(actor=OPERATOR, agent=agent)
     usage.sweep()
 
-    assert changed_tables(before, tables()) - COUNTS == TRACES | {"apikeys.DailyUse", "apikeys.Refusal"}, (
-        "its uses stay in its tenant's counts, and its refusals for some days"
-    )
+    assert changed_tables(before, tables()) - COUNTS == TRACES | {
+        "apikeys.DailyUse",
+        "apikeys.Refusal",
+        "apikeys.Notice",
+    }, "its uses stay in its tenant's counts, its refusals and notices for some days"
     assert not DailyUse.objects.in_tenants([alice.tenant.id]).filter(subject=agent.id).exists()
     for model in (Agent, ConfigVersion, ApiKey, PluginSetting, AgentActivity, DailyUse):
         assert model.objects.in_tenants([alice.tenant.id]).exists(), f"{neighbour}'s {model.__name__}"

@@ -38,6 +38,7 @@ class Content:
     request_id: str
     address: str
     invitation_id: str | None = None  # the version before does not store it
+    details: dict[str, str] | None = None  # of a notice about keys
 
     @property
     def actor(self) -> Actor:
@@ -52,6 +53,7 @@ def put(
     to: str,
     user_id: str | None = None,
     invitation_id: str | None = None,
+    details: dict[str, str] | None = None,
 ) -> None:
     """Queue a mail in the language of the request. A transaction that is rolled back takes it along."""
     content = Content(
@@ -61,6 +63,7 @@ def put(
         request_id=actor.request_id,
         address=actor.address,
         invitation_id=invitation_id,
+        details=details,
     )
     QueuedMail.objects.create(kind=kind, content=sealing.seal(json.dumps(asdict(content))))
 

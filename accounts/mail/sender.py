@@ -97,8 +97,24 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
                 return _invitation(content)
             case QueuedMail.Kind.ACCOUNT_CLOSED:
                 return texts.account_closed().to(content.to)
+            case QueuedMail.Kind.KEY_LEAKED | QueuedMail.Kind.KEY_EXPIRES | QueuedMail.Kind.QUOTA_REACHED:
+                return _about_keys(row, content)
         user = User.objects.filter(pk=content.user_id).first()
         return None if user is None else _notice(row, user, content).to(content.to)
+
+
+def _about_keys(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None:
+    """Return a notice about keys, if the address is still the user's."""
+    user = User.objects.filter(pk=content.user_id, is_active=True).first()
+    if user is None or user.email != content.to or not user.email_verified:
+        return None
+    details = content.details or {}
+    match row.kind:
+        case QueuedMail.Kind.KEY_LEAKED:
+            return texts.key_leaked(details).to(content.to)
+        case QueuedMail.Kind.KEY_EXPIRES:
+            return texts.key_expires(details).to(content.to)
+    return texts.quota_reached(details).to(content.to)
 
 
 def _notice(row: QueuedMail, user: User, content: Content) -> Letter:

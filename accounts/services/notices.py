@@ -1,4 +1,4 @@
-"""Mails that tell people what happened to their account."""
+"""Mails that tell people what happened to their account, and to what they manage."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from core.db import transactional, upsert
 REMEMBERED_FOR = timedelta(days=365)
 
 
-def notify(kind: QueuedMail.Kind, *, actor: Actor, user: User, to: str | None) -> None:
+def notify(
+    kind: QueuedMail.Kind, *, actor: Actor, user: User, to: str | None, details: dict[str, str] | None = None
+) -> None:
     """Queue a notice, if the user had an address and mail is set up."""
     if to and settings.MAIL_IS_SET_UP:
-        outbox.put(kind, actor=actor, to=to, user_id=user.pk)
+        outbox.put(kind, actor=actor, to=to, user_id=user.pk, details=details)
 
 
 @transactional

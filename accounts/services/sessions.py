@@ -81,6 +81,7 @@ _USER_FIELDS = (
     "verified_email",
     "pending_email",
     "deactivations",
+    "key_notices",
 )
 
 
@@ -92,7 +93,8 @@ def _user_of_session(session_id: str) -> tuple[User | None, datetime | None]:
         return None, None
     *row, last_seen_at = rows[0]
     values = dict(zip(_USER_FIELDS, row, strict=True))
-    values["is_active"] = bool(values["is_active"])  # which is a number in MariaDB
+    for flag in ("is_active", "key_notices"):
+        values[flag] = bool(values[flag])  # which is a number in MariaDB
     user = User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, list(values.values()))
     return user, last_seen_at and last_seen_at.replace(tzinfo=UTC)  # stored times are UTC and do not say so
 

@@ -1,4 +1,4 @@
-"""Why keys were refused: noted by workers with the request's id, and read by the people who manage a tenant."""
+"""Refusals of keys: noted by workers with the request's id, and read by the people who manage a tenant."""
 
 from __future__ import annotations
 

@@ -20,10 +20,11 @@ from typing import NamedTuple
 
 from django.db import Error, connection
 
-from apikeys import usage
+from apikeys import notices, usage
 from apikeys.outcomes import INSTALLATION, MINUTE, Outcomes
 from apikeys.refusals import Refused
 from apikeys.usage import Uses
+from apikeys.verification.quota_notes import QuotaNotes
 from apikeys.verification.refusals import RefusalLog
 from apikeys.verification.verdicts import PERMISSION_MISSING, VALID, KeyFacts, Verdict
 from core import primary
@@ -94,6 +95,7 @@ class UseCounter:
 
     def __init__(self) -> None:
         self.refusal_log = RefusalLog()
+        self.quota_notes = QuotaNotes()
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._minute = _Minute(datetime(1970, 1, 1, tzinfo=UTC))
@@ -140,6 +142,7 @@ class UseCounter:
         """Write what was counted so far. Keep what the database does not accept for the next time."""
         with self._write_lock:
             self._write()
+            self._tell_quotas()
 
     def _write(self) -> None:
         queue, outcomes = self._collect()
@@ -166,6 +169,18 @@ class UseCounter:
             self.refusal_log.put_back(refusals)
             for minute, tenant_id, code, number in outcomes:
                 self._outcomes[minute, tenant_id, code] += number
+
+    def _tell_quotas(self) -> None:
+        """Tell tenants of the quotas that were noted. Keep what the database does not accept for the next time."""
+        levels = self.quota_notes.take()
+        if not levels:
+            return
+        try:
+            notices.tell_quotas(levels)
+        except Error as error:
+            log.warning("notices of quotas are kept until the database takes them: %s", error)
+            self.quota_notes.put_back(levels)
+            connection.close()
 
     def _collect(self) -> tuple[list[Uses], list[Outcomes]]:
         """Take what was counted since the last time, together with what could not be written."""

@@ -10,7 +10,7 @@ from accounts import challenges, email_tokens, passkey_challenges
 from accounts.mail import files
 from accounts.services import sweep_addresses, sweep_flows, sweep_link_challenges, sweep_sessions, sweep_unconfirmed
 from agents.services import sweep_activity
-from apikeys import outcomes, recount, refusals, usage
+from apikeys import notices, outcomes, recount, refusals, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency
 from core.audit_chain import retention
@@ -19,7 +19,11 @@ log = logging.getLogger("maim.server")
 
 
 def sweep() -> dict[str, int]:
-    """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time."""
+    """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time.
+
+    Tell of keys that expire soon, too.
+    """
+    notices.tell_expiries()
     swept = {
         "sessions": sweep_sessions(),
         "addresses of sign-ins": sweep_addresses(),
@@ -33,6 +37,7 @@ def sweep() -> dict[str, int]:
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
         "verification counts": outcomes.sweep(),
+        "notices": notices.sweep(),
         "refused verifications": refusals.sweep(),
         "invalidations": epoch.sweep(),
         "approvals": approvals.sweep(),

@@ -88,6 +88,7 @@ def _profile_response(user: Any) -> Response:
         "is_active": user.is_active,
         "email_verified": user.email_verified,
         "pending_email": user.pending_email,
+        "key_notices": user.key_notices,
         "memberships": services.memberships_of(user.id),
     }
     return Response(shared_serializer(ProfileResponse).to_representation(profile))

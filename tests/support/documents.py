@@ -62,6 +62,7 @@ REFUSED_BY_RULE = {
     "getTenantUsage": "as getAgentUsage",
     "getTenantAudit": "as getAgentApiKeys",
     "getTenantRefusals": "as getAgentApiKeys",
+    "getTenantNotices": "as getAgentApiKeys",
     "getTenantUsageLog": "as getAgentApiKeys",
 }
 # Fields with such a rule: a time between 1970 and 9999, a network without host bits, an address, an expression.

@@ -61,6 +61,8 @@ LISTS = [
     *_lists("public", f"/api/v1/tenants/{TENANT}/refusals", 100, "", "before=500", "after=500", "request_id=request_77",
             "code=AUTH_002", "api_key_id=key_77", f"from={_ago(9000)}&to={_ago(8000)}", "code=AUTH_002&before=500",
             "format=jsonl"),
+    *_lists("public", f"/api/v1/tenants/{TENANT}/notices", 100, "", "before=500", "after=500", "kind=key_expires",
+            f"from={_ago(9000)}&to={_ago(8000)}", "format=jsonl"),
     *_lists("public", "/api/v1/agents", 100, "", "skip=300", "sort=created_at", "sort=name", "sort=-name",
             "status=archived", "status=inactive", "status=inactive&sort=name", f"tenant_id={TENANT}", _AFTER[0],
             f"status=archived&{_AFTER[0]}"),

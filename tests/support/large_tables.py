@@ -79,6 +79,9 @@ def fill(sizes: Sizes) -> None:
             key_id="CONCAT('key_', seq % 1000)", code="ELT(1 + seq % 3, 'AUTH_002', 'AUTH_004', 'AUTH_006')",
             tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             request_id="CONCAT('request_', seq)")  # fmt: skip
+    _insert("apikeys.Notice", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
+            kind="ELT(1 + seq % 3, 'key_leaked', 'key_expires', 'quota_reached')", subject="CONCAT('key_', seq % 1000)",
+            occasion="CONCAT('', seq)", details="'{}'")  # fmt: skip
     _insert("common.AuditEntry", rows, at=_CREATED.format(rows=rows), action="ELT(1 + seq % 3, 'key.create',"
             " 'key.update', 'agent.update')",
             actor_kind="IF(seq % 2, 'user', IF(seq % 10000 = 0, 'operator', 'internal'))",
