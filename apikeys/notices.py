@@ -6,7 +6,7 @@ in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -158,7 +158,7 @@ def _queue_mails(event: Event) -> None:
 def _name_of(tenant_id: str, subject: str) -> str:
     """Return the name of a key, an agent or a tenant, or its id if it is gone."""
     if subject == tenant_id:
-        found: Sequence[str] = Tenant.objects.filter(pk=subject).values_list("tenant_name", flat=True)
+        found = list(Tenant.objects.filter(pk=subject).values_list("tenant_name", flat=True))
     else:
         found = [
             *ApiKey.objects.in_tenants([tenant_id]).filter(pk=subject).values_list("name", flat=True),

@@ -43,7 +43,7 @@ def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: 
     if is_new or (user.email_verified and email is None):
         confirm_password(actor=actor, user=user, password=password)
     changed = _change_email(actor=actor, user=user, email=email)
-    others: UserChanges = {**changes}
+    others = changes.copy()
     del others["email"]
     return update_user(actor=actor, user_id=user.id, changes=others) if others else changed
 
