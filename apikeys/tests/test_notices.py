@@ -78,7 +78,8 @@ class TestRecipients:
 
     def test_unconfirmed_and_inactive_ones_get_none(self, alice: Person, bob: Person, agent: Agent) -> None:
         join(bob, alice.tenant, Role.ADMIN)
-        alice.user.set_email("alice@example.com")
+        confirm(alice)
+        alice.user.set_email("another@example.com")
         alice.user.save()
         confirm(bob)
         User.objects.filter(pk=bob.user.pk).update(is_active=False)
