@@ -14,6 +14,7 @@ class UserChanges(TypedDict, total=False):
     is_active: bool
     is_staff: bool
     is_superuser: bool
+    key_notices: bool
 
 
 USER_FIELDS = ResourceFields(
@@ -22,5 +23,6 @@ USER_FIELDS = ResourceFields(
     ResourceField("is_active"),
     ResourceField("is_staff"),
     ResourceField("is_superuser"),
+    ResourceField("key_notices"),
     changes=UserChanges,
 )

@@ -41,6 +41,12 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     pending_email = models.CharField(_("new e-mail"), max_length=254, null=True, editable=False)
     # Increased by each deactivation, so that no sign-in or session from before one is valid after it.
     deactivations = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    key_notices = models.BooleanField(
+        _("notices about keys"),
+        default=True,
+        db_default=True,
+        help_text=_("Gets mails about keys that expire and quotas that are used up, in tenants that they manage."),
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -389,6 +395,9 @@ class QueuedMail(models.Model):
         TENANT_OFFERED = "tenant_offered", _("notice of an offered tenant")
         OWNER_CHANGED = "owner_changed", _("notice of a tenant's new owner")
         FACTOR_REQUIRED = "factor_required", _("notice of a required second factor")
+        KEY_LEAKED = "key_leaked", _("notice of a leaked API key")
+        KEY_EXPIRES = "key_expires", _("notice of an API key that expires")
+        QUOTA_REACHED = "quota_reached", _("notice of a quota")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

@@ -17,6 +17,7 @@ from core.http.fields import (
     ChoiceField,
     JSONObjectField,
     RequestSerializer,
+    StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
@@ -106,6 +107,9 @@ class ProfileRequest(RequestSerializer):
     clearable = frozenset({"email"})
 
     email = StrictCharField(max_length=254, required=False, allow_blank=True)
+    key_notices = StrictBooleanField(
+        required=False, help_text="Whether to get mails about keys that expire and quotas, as owner or admin."
+    )
     password = StrictCharField(
         max_length=1024,
         trim_whitespace=False,

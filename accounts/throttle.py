@@ -1,4 +1,6 @@
-"""The throttle of sign-ins, registrations, changed e-mail addresses, invitations and links in mails (MAIM_AUTH_RATE).
+"""The throttle of sign-ins, registrations, changed addresses, invitations, links in mails and reports of leaks.
+
+Its rates are set by MAIM_AUTH_RATE.
 
 Attempts on an account are counted for each address first, so that somebody who guesses locks out their own address.
 All addresses together have three times as many attempts. An address from which the account was signed in to lately is

@@ -96,15 +96,21 @@ def find_keys(actor: Actor, key_ids: Collection[str], access: Access) -> dict[st
     return found
 
 
-def get_secret(actor: Actor, secret: str, access: Access) -> KeySecret:
-    """Return the stored row of a secret in clear, with its key; it may have leaked, or been rotated out.
+def find_secret(secret: str) -> KeySecret:
+    """Return the stored row of a secret in clear, whosever it is; it may have leaked, or been rotated out.
 
-    Raise MalformedKey, and as `get_key`.
+    Raise MalformedKey and KeyNotFound.
     """
     keyformat.parse(secret)
-    row = KeySecret.objects.filter(digest__in=digests.all_digests(secret)).first()
+    row = KeySecret.objects.select_related("key").filter(digest__in=digests.all_digests(secret)).first()
     if row is None:
         raise KeyNotFound
+    return row
+
+
+def get_secret(actor: Actor, secret: str, access: Access) -> KeySecret:
+    """Return the stored row of a secret in clear, with its key, like `find_secret`. Raise as that and `get_key` do."""
+    row = find_secret(secret)
     row.key = get_key(actor, row.key_id, access)
     return row
 

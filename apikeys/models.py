@@ -179,12 +179,15 @@ class DailyUse(TenantOwned):
     subject = IdField()  # the id of a key, an agent or a tenant
     day = models.DateField()
     # No constraint in the database, because its check would lock the tenant's row at every write.
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
     uses = models.PositiveBigIntegerField()
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("daily use")
         verbose_name_plural = _("daily uses")
+        indexes = (models.Index(fields=["tenant", "day"], name="daily_use_tenant_day"),)
 
     def __str__(self) -> str:
         return f"{self.subject} on {self.day}: {self.uses}"
@@ -230,11 +233,75 @@ class HourCount(VerificationCount):
         indexes = (models.Index(fields=["start"], name="hour_count_start"),)
 
 
+class Refusal(TenantOwned):
+    """A verification of one of a tenant's keys that was refused. The key may be deleted by now."""
+
+    # No constraint in the database, for the same reason as in DailyUse.
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    agent_id = IdField()
+    key_id = IdField()
+    code = ExactCharField(max_length=20)  # a VerdictCode
+    reason = ExactCharField(max_length=20, null=True)
+    at = models.DateTimeField()
+    request_id = ExactCharField(max_length=64)
+    client_ip = ExactCharField(max_length=45, null=True)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("refused verification")
+        verbose_name_plural = _("refused verifications")
+        indexes = (
+            models.Index(fields=["tenant", "id", "at"], name="refusal_tenant"),
+            models.Index(fields=["tenant", "code", "id", "at"], name="refusal_tenant_code"),
+            models.Index(fields=["tenant", "key_id", "id", "at"], name="refusal_tenant_key"),
+            models.Index(fields=["request_id", "tenant"], name="refusal_request"),
+            models.Index(fields=["tenant", "at"], name="refusal_tenant_time"),
+            models.Index(fields=["at"], name="refusal_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.request_id}: {self.code}"
+
+
+class Notice(TenantOwned):
+    """Something that a tenant is told once about a key or a quota (apikeys.notices)."""
+
+    class Kind(models.TextChoices):
+        KEY_LEAKED = "key_leaked", _("leaked API key")
+        KEY_EXPIRES = "key_expires", _("API key that expires")
+        QUOTA_REACHED = "quota_reached", _("quota that is used up")
+
+    # No constraint in the database, for the same reason as in DailyUse.
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    kind = ExactCharField(max_length=20, choices=Kind.choices)
+    subject = IdField()  # the id of a key, an agent or a tenant
+    occasion = ExactCharField(max_length=60)  # what makes it another notice of the same subject
+    details = JSONTextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = (models.UniqueConstraint(fields=["kind", "subject", "occasion"], name="notice_unique"),)
+        indexes = (
+            models.Index(fields=["tenant", "id", "created_at"], name="notice_tenant"),
+            models.Index(fields=["tenant", "kind", "id", "created_at"], name="notice_tenant_kind"),
+            models.Index(fields=["tenant", "created_at"], name="notice_tenant_time"),
+            models.Index(fields=["created_at"], name="notice_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}"
+
+
 class UsageLogEntry(ShownByName):
     """An action that a bot reported. Ids are stored as sent, even if they name nothing here."""
 
-    tenant_id = IdField(_("tenant"), null=True, db_index=True)
-    agent_id = IdField(_("agent"), null=True, db_index=True)
+    tenant_id = IdField(_("tenant"), null=True)
+    agent_id = IdField(_("agent"), null=True)
     user_id = models.CharField(_("user"), max_length=100, null=True)
     platform = models.CharField(_("platform"), max_length=100, null=True)
     action = models.CharField(_("action"), max_length=100)
@@ -249,6 +316,9 @@ class UsageLogEntry(ShownByName):
         indexes = (
             models.Index(fields=["user_id"], name="usage_log_user"),
             models.Index(fields=["action"], name="usage_log_action"),
+            # With the columns of the other filters of people, so that an entry is read only to be shown.
+            models.Index(fields=["tenant_id", "id", "created_at"], name="usage_log_tenant"),
+            models.Index(fields=["agent_id", "id", "tenant_id", "created_at"], name="usage_log_agent"),
         )
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 MINUTES_KEPT_FOR, HOURS_KEPT_FOR = timedelta(hours=48), timedelta(days=90)
 # The tenant of keys that belong to none, and of the sums over all tenants.
 INSTALLATION = ""
+_VALID = "VALID"  # of the codes, which `apikeys.verification` has
 # So many rows are swept in one transaction, so that nobody waits long for their locks.
 SLICE = 1000
 
@@ -95,6 +96,14 @@ def read(tenant_id: str, first: datetime, last: datetime, resolution: Resolution
         found[start][outcome] += number
     starts = [first + number * length for number in range((last - first) // length + 1)]
     return [Period(start, dict(found[start]) if start in found else {}) for start in starts]
+
+
+def of_days(tenant_id: str, first: date, last: date, resolution: Resolution) -> list[Period]:
+    """Return the periods of whole days like `read`, each with every outcome that one of them has."""
+    periods = read(tenant_id, datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC), resolution)
+    refusals = {code for period in periods for code in period.numbers} - {_VALID}
+    codes = [_VALID, *sorted(refusals)]
+    return [Period(period.start, {code: period.numbers.get(code, 0) for code in codes}) for period in periods]
 
 
 def sweep() -> int:

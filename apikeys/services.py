@@ -11,10 +11,12 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts import throttle
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
 from agents.services.config_writes import lock_agent
-from apikeys import digests, keyformat
+from apikeys import digests, keyformat, notices
+from apikeys.access import find_secret
 from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges, KeySettings
 from apikeys.models import ApiKey, KeySecret, KeyStatus
@@ -27,6 +29,7 @@ from core.resource_fields import check_names
 from core.revisions import check_revision
 from core.scrubbing import scrubbed_text
 from tenants.access import lock_tenant
+from tenants.audit_log import REPORT_LEAK
 from tenants.capacity import Resource, check_limit, limit_of
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
@@ -185,7 +188,7 @@ def rotate_key(
 
 @transactional_and_propagated
 def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) -> KeySecret:
-    """End one leaked secret for good. Its key and the key's other secrets stay good.
+    """End one leaked secret for good, whoever reports it. Its key and the key's other secrets stay good.
 
     The row keeps `where` the first report saw it; the audit log has every report. Raise KeyNotFound.
     """
@@ -195,18 +198,32 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     if row.leaked_at is None:
         row.leaked_at, row.leaked_where = timezone.now(), where
         row.save(update_fields=["leaked_at", "leaked_where"])
+        notices.tell_leak(key, row)
         key.updated_at = row.leaked_at
         key.save(update_fields=["updated_at"])
     # Also for a later report, so that it is not answered before the first one has taken effect.
     epoch.invalidate(key.id)
     audit.record(
         actor=actor,
-        action="key.report_leak",
+        action=REPORT_LEAK,
         object_id=key.id,
         tenant_id=key.tenant_id,
         after={"hint": row.hint, "where": where},
     )
     return row
+
+
+def report_found_key(*, actor: Actor, secret: str, where: str | None = None) -> None:
+    """End the secret of a key that a person has found, whosever it is. Do nothing if there is no such key.
+
+    Raise MalformedKey, and TooMany after several reports in a minute.
+    """
+    throttle.attempt(account=f"leaks reported by {actor.id}", address=actor.address)
+    try:
+        found = find_secret(secret)
+    except KeyNotFound:
+        return
+    report_leak(actor=actor, secret=found, where=where)
 
 
 def _add_secret(key: ApiKey) -> str:

@@ -16,9 +16,10 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from agents.models import Agent
-from apikeys import outcomes
+from apikeys import outcomes, refusals
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.outcomes import Outcomes
+from apikeys.refusals import Refused
 from core.db import transactional
 from core.idempotency import Batch, is_repeat
 from tenants.models import Tenant
@@ -85,12 +86,17 @@ _ADD_TO_DAYS = {
 
 
 @transactional
-def add(uses: Sequence[Uses], batch: Batch | None = None, verifications: Sequence[Outcomes] = ()) -> None:
+def add(
+    uses: Sequence[Uses],
+    batch: Batch | None = None,
+    verifications: Sequence[Outcomes] = (),
+    refused: Sequence[Refused] = (),
+) -> None:
     """Add uses to their keys, and to the days of their keys, agents and tenants: all of them or none.
 
-    Add the outcomes of verifications to their minutes, too. Do nothing for a batch that was written already. Rows are
-    locked in one order, so that two writers do not deadlock. There is no audit row, because uses are measurements and
-    not changes.
+    Add the outcomes of verifications to their minutes, too, and write refusals. Do nothing for a batch that was written
+    already. Rows are locked in one order, so that two writers do not deadlock. There is no audit row, because uses are
+    measurements and not changes.
     """
     if batch is not None and is_repeat(batch):
         return
@@ -122,6 +128,7 @@ def add(uses: Sequence[Uses], batch: Batch | None = None, verifications: Sequenc
         earlier = Q(last_used_at=None) | Q(last_used_at__lt=last) | Q(last_used_at__gt=latest)
         KeySecret.objects.filter(earlier, pk=secret_id).update(last_used_at=last)
     outcomes.add(verifications)
+    refusals.add(refused)
 
 
 def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[date, int]]:
@@ -130,6 +137,22 @@ def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[
     counted = dict(rows.values_list("day", "uses"))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     return [(day, counted.get(day, 0)) for day in days]
+
+
+class KeyUses(NamedTuple):
+    """The uses of one key in a number of days."""
+
+    key: ApiKey
+    uses: int
+
+
+def busiest_keys(tenant_id: str, first: date, last: date, most: int) -> list[KeyUses]:
+    """Return the keys of a tenant with most uses from `first` to `last`, the busiest first."""
+    keys = ApiKey.objects.in_tenants([tenant_id])
+    rows = DailyUse.objects.in_tenants([tenant_id]).filter(day__range=(first, last), subject__in=keys.values("pk"))
+    sums = rows.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:most]
+    found = keys.in_bulk([key_id for key_id, _uses in sums])
+    return [KeyUses(found[key_id], uses) for key_id, uses in sums if key_id in found]
 
 
 def total_since(subject: str, tenant_id: str, first: date | None) -> int:

@@ -1,4 +1,4 @@
-"""Entries that bots send about their use, stored for operators for a limited time."""
+"""Entries that bots send about their use, stored for operators and the people of a tenant for a limited time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any, Required, TypedDict, Unpack
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apikeys.models import UsageLogEntry
 from core.db import transactional
+from core.listing import in_period
 from core.scrubbing import scrubbed, scrubbed_json, scrubbed_text
+from tenants.models import Tenant
 
 
 class UsageReport(TypedDict, total=False):
@@ -45,6 +48,26 @@ def log_usages(reports: Sequence[UsageReport]) -> list[UsageLogEntry]:
     for entry in entries:  # MySQL tells the id of one row only
         entry.save(force_insert=True)
     return entries
+
+
+def entries_for(
+    tenant: Tenant,
+    *,
+    agent_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    before: int | None = None,
+) -> QuerySet[UsageLogEntry]:
+    """Return the entries that name a tenant, newest first. `since` and `until` are times at which they were stored.
+
+    The times that bots write may be any.
+    """
+    rows = UsageLogEntry.objects.filter(tenant_id=tenant.id).order_by("-id")
+    if agent_id is not None:
+        rows = rows.filter(agent_id=agent_id)
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return in_period(rows, UsageLogEntry.objects.all(), "created_at", since, until)
 
 
 def sweep_usage_log() -> int:

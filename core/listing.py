@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -10,6 +11,9 @@ from django.db.models import Model, QuerySet
 M = TypeVar("M", bound=Model)
 # Rows that a page may pass over whole. Beyond that their ids are read first, from an index.
 NEAR = 200
+# Clocks of machines differ by less, so that a row of a log with a greater id is not older by more.
+CLOCK_SKEW = timedelta(minutes=1)
+LATEST = datetime.max.replace(tzinfo=UTC) - CLOCK_SKEW
 
 
 class LargeList(Generic[M]):
@@ -28,6 +32,21 @@ class LargeList(Generic[M]):
         return LargeList(self._rows.filter(pk__gt=cursor).order_by("pk"), self.count)
 
 
+class LogList(LargeList[M]):
+    """A log, whose rows are always found by their ids first.
+
+    MariaDB reads the ids from the cursor on, in an index that ends with them. For whole rows it would begin at an end
+    of the log, and pass over all that come before.
+    """
+
+    def __getitem__(self, part: slice) -> Sequence[M]:
+        return rows_in_order(self._rows, list(ids_of(self._rows)[part]))
+
+    def after(self, cursor: Any) -> LogList[M]:
+        """Return the rows with greater ids, ordered by id."""
+        return LogList(self._rows.filter(pk__gt=cursor).order_by("pk"))
+
+
 def ids_of(rows: QuerySet[Any]) -> QuerySet[Any, Any]:
     """Return the ids of the rows alone.
 
@@ -41,3 +60,24 @@ def rows_in_order(rows: QuerySet[M], ids: Sequence[Any]) -> list[M]:
     # Not in the order of the queryset, for which MariaDB may read all its rows instead of these.
     found = {row.pk: row for row in rows.filter(pk__in=ids).order_by()}
     return [found[row_id] for row_id in ids if row_id in found]
+
+
+def in_period(
+    rows: QuerySet[M], log: QuerySet[M], field: str, since: datetime | None, until: datetime | None
+) -> QuerySet[M]:
+    """Return those rows of a log whose time is in a period, without its end.
+
+    `log` has all rows of the log, and an index of the time. It narrows the rows down by their ids, because the indexes
+    of other filters end with these.
+    """
+    ids = log.order_by().values_list("pk", flat=True)
+    if since is not None:
+        rows = rows.filter(**{f"{field}__gte": since})
+        earlier = ids.filter(**{f"{field}__lt": since - CLOCK_SKEW}).order_by(f"-{field}").first()
+        rows = rows if earlier is None else rows.filter(pk__gt=earlier)
+    if until is not None:
+        rows = rows.filter(**{f"{field}__lt": until})
+        # Nothing is later than the last times that can be written.
+        later = None if until > LATEST else ids.filter(**{f"{field}__gte": until + CLOCK_SKEW}).order_by(field).first()
+        rows = rows if later is None else rows.filter(pk__lt=later)
+    return rows

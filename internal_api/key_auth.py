@@ -204,21 +204,30 @@ class CheckPermission(NamedTuple):
 KeyAuthRequest = ValidateKey | CheckPermission
 
 
-def respond(request: KeyAuthRequest) -> KeyAuthResponse:
+def respond(request: KeyAuthRequest, request_id: str) -> KeyAuthResponse:
     """Respond to one request. Raise Unavailable if there is no verdict."""
     verdict = verification.verify_all([request.verification])[0]
     if isinstance(request, ValidateKey):
         metrics.record_verification(verdict.code)
-    return request.response(verdict)
+    return respond_to_verdict(request, verdict, request_id)
 
 
-def respond_to_all(bodies: Sequence[Mapping[str, Any]]) -> KeyAuthResponse:
+def respond_to_verdict(request: KeyAuthRequest, verdict: Verdict, request_id: str) -> KeyAuthResponse:
+    """Respond to a request by its verdict, and note why a known key was refused. Raise Unavailable if there is none."""
+    response = request.response(verdict)
+    if response.data["code"] != VALID and verdict.facts is not None:
+        address = request.verification.address
+        verification.note_refusal(verdict, response.data["code"], address=address, request_id=request_id)
+    return response
+
+
+def respond_to_all(bodies: Sequence[Mapping[str, Any]], request_id: str) -> KeyAuthResponse:
     """Respond to several validated bodies, in their order. Raise Invalid before any use is counted."""
     requests = [_numbered_request(number, body) for number, body in enumerate(bodies)]
     verdicts = verification.verify_all([request.verification for request in requests])
     for verdict in verdicts:
         metrics.record_verification(verdict.code)
-    items = [_item(request, verdict) for request, verdict in zip(requests, verdicts, strict=True)]
+    items = [_item(request, verdict, request_id) for request, verdict in zip(requests, verdicts, strict=True)]
     return KeyAuthResponse(True, _sentence("all validated"), {"items": items})
 
 
@@ -230,11 +239,11 @@ def _numbered_request(number: int, body: Mapping[str, Any]) -> ValidateKey:
         raise Invalid({f"items.{number}.{field}": sentences for field, sentences in error.errors.items()}) from error
 
 
-def _item(request: ValidateKey, verdict: Verdict) -> dict[str, Any]:
+def _item(request: ValidateKey, verdict: Verdict, request_id: str) -> dict[str, Any]:
     """Return one of several responses, with the fields that depend on the key."""
     if verdict.code == UNAVAILABLE:
         return {"success": False, "error": _sentence(UNAVAILABLE), "error_code": UNAVAILABLE, "data": None}
-    response = request.response(verdict)
+    response = respond_to_verdict(request, verdict, request_id)
     return {
         "success": response.success,
         "error": response.error,

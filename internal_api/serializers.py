@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
 from agents.models import AgentStatus
+from agents.serializers.activity import ActivityResponse
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
 from apikeys.verification import SecretReason
 from core.addresses import parse_address
@@ -33,7 +33,6 @@ from core.http.fields import (
 
 ONE_YEAR = 366 * 24 * 3600
 MAX_DETAILS_BYTES = 8 * 1024
-MAX_WHERE_LENGTH = 2000
 
 
 class AgentPageQuerySerializer(PageQuerySerializer):
@@ -97,12 +96,6 @@ class RefusalResponse(serializers.Serializer[Any]):
     )
     retry_after = serializers.IntegerField(required=False, allow_null=True, help_text="Seconds; null for never.")
     stale = serializers.BooleanField(required=False, help_text="From memory, while the database is away.")
-
-
-class LeakRequest(ParseKeyRequest):
-    where = StrictCharField(
-        max_length=MAX_WHERE_LENGTH, required=False, help_text="Where the key was seen: a URL, or in words."
-    )
 
 
 class LeakResponse(RefusalResponse):
@@ -178,14 +171,6 @@ class ActivityQuerySerializer(OptionalCursorQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
-class ActivityResponse(serializers.Serializer[Any]):
-    tenant_id = serializers.CharField()
-    agent_id = serializers.CharField()
-    last_seen_at = UTCDateTimeField()
-    expires_at = UTCDateTimeField()
-    ttl_seconds = serializers.IntegerField()
-
-
 class ActivityList(serializers.Serializer[Any]):
     items = ActivityResponse(many=True)
     count = serializers.IntegerField(help_text="How many are alive in all.")
@@ -229,15 +214,3 @@ class UsageRequest(RequestSerializer):
     platform = StrictCharField(max_length=100, required=False)
     details = DetailsField(required=False)
     timestamp = BotTimeField(required=False)
-
-
-class UsageResponse(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
-    tenant_id = serializers.CharField(allow_null=True)
-    agent_id = serializers.CharField(allow_null=True)
-    user_id = serializers.CharField(allow_null=True)
-    platform = serializers.CharField(allow_null=True)
-    action = serializers.CharField()
-    details = extend_schema_field(OpenApiTypes.ANY)(serializers.JSONField)(allow_null=True)
-    timestamp = UTCDateTimeField()
-    created_at = UTCDateTimeField()

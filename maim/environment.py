@@ -211,8 +211,8 @@ class Environment(BaseSettings):
     )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
-        description="Login and registration attempts a minute, on an account from one address (from all together three "
-        "times as many), and from an address; `off` for load tests.",
+        description="Attempts to sign in, to register and to report leaked keys a minute, on an account from one "
+        "address (from all together three times as many), and from an address; `off` for load tests.",
     )
     MAIM_AUTH_IPV6_PREFIX: int = Field(
         64,
@@ -271,6 +271,9 @@ class Environment(BaseSettings):
         8 * 24, ge=1, le=366 * 24, description="How long an access token lives. A changed password ends it sooner."
     )
     MAIM_USAGE_LOG_DAYS: int = Field(30, ge=1, le=3660, description="How long entries of the bots' usage log are kept.")
+    MAIM_REFUSAL_DAYS: int = Field(
+        7, ge=1, le=90, description="How long it is kept why keys were refused, of 10,000 refusals of a tenant at most."
+    )
     MAIM_AUDIT_DAYS: int | None = Field(
         None,
         ge=30,

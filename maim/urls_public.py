@@ -7,8 +7,8 @@ from django.urls import include, path
 
 from accounts import pages
 from accounts.views import factors, identities, passwords, sign_in
-from agents.views import agents, configs, templates, transfer
-from apikeys.views import keys, usage
+from agents.views import activity, agents, configs, templates, transfer
+from apikeys.views import keys, leaks, notices, refusals, search, usage, usage_log
 from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
@@ -74,6 +74,10 @@ urlpatterns = [
     path("api/v1/tenants/<str:tenant_id>/ownership-offer/accept", members.OwnershipAcceptanceView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/usage", usage.TenantUsageView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/audit", audit.TenantAuditView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/agent-activity", activity.TenantActivityView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/usage-log", usage_log.TenantUsageLogView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/refusals", refusals.TenantRefusalsView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/notices", notices.TenantNoticesView.as_view()),
     path("api/v1/agents", agents.AgentListView.as_view()),
     path("api/v1/agents/import", transfer.AgentImportView.as_view()),
     path("api/v1/agents/<str:agent_id>", agents.AgentDetailView.as_view()),
@@ -92,6 +96,7 @@ urlpatterns = [
     path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>/usage", usage.AgentKeyUsageView.as_view()),
     path("api/v1/api-keys", keys.KeyListView.as_view()),
     path("api/v1/api-keys/search", keys.KeySearchView.as_view()),
+    path("api/v1/api-keys/report-leaked", leaks.LeakReportView.as_view()),
     path("api/v1/api-keys/disable", keys.KeysDisableView.as_view()),
     path("api/v1/api-keys/enable", keys.KeysEnableView.as_view()),
     path("api/v1/api-keys/<str:key_id>", keys.KeyDetailView.as_view()),
@@ -99,6 +104,7 @@ urlpatterns = [
     path("api/v1/api-keys/<str:key_id>/enable", keys.KeyEnableView.as_view()),
     path("api/v1/api-keys/<str:key_id>/rotate", keys.KeyRotateView.as_view()),
     path("api/v1/api-keys/<str:key_id>/usage", usage.KeyUsageView.as_view()),
+    path("api/v1/search", search.SearchView.as_view()),
     path("api/v1/templates", templates.TemplateListView.as_view()),
     path("api/v1/templates/<str:template_id>", templates.TemplateDetailView.as_view()),
     path("api/v1/plugins/settings", agents.PluginSettingsView.as_view()),

@@ -31,6 +31,13 @@ def members_of(tenant: Tenant) -> QuerySet[Membership]:
     return Membership.objects.filter(tenant=tenant).select_related("user").order_by("created_at", "user_id")
 
 
+def managers_of(tenant: Tenant) -> list[User]:
+    """Return the active owner and admins of a tenant who have confirmed their address."""
+    managing = {"memberships__tenant": tenant, "memberships__role__in": (Role.OWNER, Role.ADMIN)}
+    users = User.objects.filter(**managing, is_active=True, verified_email__isnull=False).order_by("pk")
+    return [user for user in users if user.email_verified]
+
+
 @transactional
 def change_role(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Membership:
     """Change the role of a member, and return the membership.

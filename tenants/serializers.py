@@ -12,10 +12,8 @@ from core.actor import ActorKind
 from core.http.fields import (
     ID_LENGTH,
     ChoiceField,
-    CursorQuerySerializer,
     JSONObjectField,
-    NumberCursor,
-    NumberParameter,
+    LogQuerySerializer,
     RequestSerializer,
     StrictBooleanField,
     StrictCharField,
@@ -28,9 +26,8 @@ from core.http.fields import (
 from core.http.limit_fields import LimitField, QuotaField, RateLimitField
 from core.http.responses import utc_text
 from core.models import AuditEntry
+from tenants.audit_log import REPORT_LEAK
 from tenants.models import Role, TenantStatus, TenantType
-
-MAX_ID = 2**63 - 1
 
 
 def config_schema_field(help_text: str) -> ChoiceField:
@@ -237,32 +234,19 @@ class ProfileResponse(UserResponse):
         allow_null=True, help_text="Becomes `email` as soon as it is confirmed by the link that was sent to it."
     )
     memberships = MembershipResponse(many=True)
+    key_notices = serializers.BooleanField(help_text="Whether the person gets mails about keys and quotas.")
 
 
-class AuditQuerySerializer(CursorQuerySerializer):
+class AuditQuerySerializer(LogQuerySerializer):
     """Filters of a tenant's audit log, and the part of it to return."""
 
-    after = NumberCursor(max_value=MAX_ID, help_text="In the order of ids: what comes after this one, the last read.")
-    before = NumberParameter(
-        required=False, min_value=1, max_value=MAX_ID, help_text="Newest first: what comes before this id."
-    )
-    limit = NumberParameter(min_value=1, max_value=1000, default=100)
     actor_id = serializers.CharField(required=False, max_length=ID_LENGTH, help_text="The id of a person.")
     action = serializers.CharField(required=False, max_length=50, help_text="`<type of object>.<verb>`.")
     object_id = serializers.CharField(required=False, max_length=ID_LENGTH)
-    format = ChoiceField(("json", "jsonl"), default="json", help_text="`jsonl`: an entry each line.")
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        # Not as attributes of the class, because `from` is a word of Python's own.
-        times = {
-            "from": UTCDateTimeField(required=False, help_text="Changes from this time on."),
-            "to": UTCDateTimeField(required=False, help_text="Changes before this time."),
-        }
-        return {**super().get_fields(), **times}
 
 
 class AuditEntryResponse(serializers.Serializer[Any]):
-    """A change. Of operators, bots and commands, a tenant learns neither names nor addresses."""
+    """A change. Of operators, bots, commands and who reported a leak, a tenant learns neither names nor addresses."""
 
     id = serializers.IntegerField()
     at = UTCDateTimeField()
@@ -278,7 +262,7 @@ class AuditEntryResponse(serializers.Serializer[Any]):
     request_id = serializers.CharField()
 
     def to_representation(self, entry: AuditEntry) -> dict[str, Any]:
-        is_person = entry.actor_kind in (ActorKind.USER, ActorKind.ANONYMOUS)
+        is_person = entry.actor_kind in (ActorKind.USER, ActorKind.ANONYMOUS) and entry.action != REPORT_LEAK
         return {
             "id": entry.pk,
             "at": utc_text(entry.at),

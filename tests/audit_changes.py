@@ -235,6 +235,7 @@ CHANGES = [
             "is_active": True,
             "is_staff": False,
             "is_superuser": False,
+            "key_notices": True,
         },
         in_tenant=False,
         anonymous=True,
@@ -498,7 +499,14 @@ CHANGES = [
         {"password": PASSWORD},
         "user.delete",
         "{bob_id}",
-        before={"username": "bob", "email": None, "is_active": True, "is_staff": False, "is_superuser": False},
+        before={
+            "username": "bob",
+            "email": None,
+            "is_active": True,
+            "is_staff": False,
+            "is_superuser": False,
+            "key_notices": True,
+        },
         after=None,
         in_tenant=False,
         by="bob",
@@ -631,14 +639,17 @@ CHANGES = [
     *_changes_of_keys(PUBLIC, "/api/v1/agents/{agent_id}/api_keys/{key_id}"),
     *_changes_of_keys(PUBLIC, "/api/v1/api-keys/{key_id}"),
     *_changes_of_keys(INTERNAL, "/api/v2/api-keys/{key_id}"),
-    Change(
-        INTERNAL,
-        "POST /api/v2/auth/report-leaked-key",
-        {"api_key": "{api_key}", "where": "https://example.com/?key={api_key}"},
-        "key.report_leak",
-        "{key_id}",
-        before=None,
-        after={"hint": "{hint}", "where": "https://example.com/?key=mmc_…"},
+    *(
+        Change(
+            surface,
+            f"POST {path}",
+            {"api_key": "{api_key}", "where": "https://example.com/?key={api_key}"},
+            "key.report_leak",
+            "{key_id}",
+            before=None,
+            after={"hint": "{hint}", "where": "https://example.com/?key=mmc_…"},
+        )
+        for surface, path in ((PUBLIC, "/api/v1/api-keys/report-leaked"), (INTERNAL, "/api/v2/auth/report-leaked-key"))
     ),
     Change(
         PUBLIC,
@@ -699,6 +710,7 @@ MEASUREMENTS = {
     "public: POST /api/v1/invitations/show": "reads",
     "public: POST /api/v1/api-keys/search": "reads",
     "internal: POST /api/v2/api-keys/search": "reads",
+    "public: POST /api/v1/search": "reads",
     "public: POST /api/v1/auth/password/forgot": "changes nothing; the link has an entry when it is made",
     "public: POST /api/v1/auth/passkey/options": "stores nothing",
     "public: POST /api/v1/auth/factors/passkeys": "stores nothing",

@@ -82,6 +82,10 @@ GET     /api/v1/tenants/{tenant_id}                           401  200  200  200
 PUT     /api/v1/tenants/{tenant_id}                           401  200  200  403  403  404  404  401   409  403
 DELETE  /api/v1/tenants/{tenant_id}                           401  200  403  403  403  404  404  401   409  403
 GET     /api/v1/tenants/{tenant_id}/usage                     401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/tenants/{tenant_id}/agent-activity            401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/tenants/{tenant_id}/usage-log                 401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/tenants/{tenant_id}/refusals                  401  200  200  403  403  404  404  401   200  403
+GET     /api/v1/tenants/{tenant_id}/notices                   401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/audit                     401  200  200  403  403  404  404  401   200  403
 GET     /api/v1/tenants/{tenant_id}/limits                    401  200  200  200  200  404  404  401   200  200
 GET     /api/v1/tenants/{tenant_id}/members                   401  200  200  200  200  404  404  401   200  200
@@ -133,6 +137,7 @@ GET     /api/v1/api-keys?tenant_id={tenant_id}                401  200  200  200
 POST    /api/v1/api-keys                                      401  200  200  403  403  404  404  401   409  403
 POST    /api/v1/api-keys tenant_id={own_tenant_id}            401  200  404  403  403  404  404  401   409  403
 POST    /api/v1/api-keys/search                               401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/api-keys/report-leaked                        401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/api-keys/disable                              401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/api-keys/enable                               401  200  200  200  200  200  200  401   200  200
 GET     /api/v1/api-keys/{key_id}                             401  200  200  200  200  404  404  401   200  200
@@ -142,6 +147,10 @@ POST    /api/v1/api-keys/{key_id}/disable                     401  200  200  403
 POST    /api/v1/api-keys/{key_id}/enable                      401  200  200  403  403  404  404  401   409  403
 POST    /api/v1/api-keys/{key_id}/rotate                      401  200  200  403  403  404  404  401   409  403
 GET     /api/v1/api-keys/{key_id}/usage                       401  200  200  200  200  404  404  401   200  200
+
+GET     /api/v1/search?q=agent                                401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/search?q=agent&tenant_id={tenant_id}          401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/search                                        401  200  200  200  200  200  200  401   200  200
 
 GET     /api/v1/templates                                     401  200  200  200  200  200  200  401   200  200
 GET     /api/v1/templates?tenant_id={tenant_id}               401  200  200  200  200  200  200  401   200  200
@@ -177,11 +186,19 @@ GET     /api/v1/tenants/{tenant_id}                           200  200   404
 PUT     /api/v1/tenants/{tenant_id}                           403  200   404
 DELETE  /api/v1/tenants/{tenant_id}                           403  200   404
 GET     /api/v1/tenants/{tenant_id}/usage                     200  200   404
+GET     /api/v1/tenants/{tenant_id}/agent-activity            200  200   404
+GET     /api/v1/tenants/{tenant_id}/usage-log                 200  200   404
+GET     /api/v1/tenants/{tenant_id}/refusals                  200  200   404
+GET     /api/v1/tenants/{tenant_id}/notices                   200  200   404
 GET     /api/v1/tenants/{tenant_id}/audit                     200  200   404
 GET     /api/v1/tenants/{tenant_id}/limits                    200  200   404
 GET     /api/v1/tenants/{tenant_id}/members                   200  200   404
 PUT     /api/v1/tenants/{tenant_id}/members/{user_id}         403  200   404
 DELETE  /api/v1/tenants/{tenant_id}/members/{user_id}         403  200   404
+GET     /api/v1/tenants/{tenant_id}/invitations               200  200   404
+POST    /api/v1/tenants/{tenant_id}/invitations               403  200   404
+GET     /api/v1/tenants/{tenant_id}/invitations/{invitation_id} 200 200  404
+DELETE  /api/v1/tenants/{tenant_id}/invitations/{invitation_id} 403 200  404
 
 GET     /api/v1/agents                                        200  200   200
 POST    /api/v1/agents                                        403  200   200
@@ -219,6 +236,7 @@ GET     /api/v1/api-keys?tenant_id={tenant_id}                200  200   404
 POST    /api/v1/api-keys                                      403  200   404
 POST    /api/v1/api-keys tenant_id={own_tenant_id}            403  200   404
 POST    /api/v1/api-keys/search                               200  200   404
+POST    /api/v1/api-keys/report-leaked                        403  200   200
 POST    /api/v1/api-keys/disable                              403  200   200
 POST    /api/v1/api-keys/enable                               403  200   200
 GET     /api/v1/api-keys/{key_id}                             200  200   404
@@ -228,6 +246,10 @@ POST    /api/v1/api-keys/{key_id}/disable                     403  200   404
 POST    /api/v1/api-keys/{key_id}/enable                      403  200   404
 POST    /api/v1/api-keys/{key_id}/rotate                      403  200   404
 GET     /api/v1/api-keys/{key_id}/usage                       200  200   404
+
+GET     /api/v1/search?q=agent                                200  200   200
+GET     /api/v1/search?q=agent&tenant_id={tenant_id}          200  200   404
+POST    /api/v1/search                                        200  200   200
 
 GET     /api/v1/templates                                     200  200   200
 GET     /api/v1/templates?tenant_id={tenant_id}               200  200   200
@@ -378,10 +400,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v1/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
     "POST /api/v1/api-keys/search": {"api_key": "{api_key}"},
+    "POST /api/v1/api-keys/report-leaked": {"api_key": "{api_key}", "where": "a public repository"},
     "POST /api/v1/api-keys/disable": {"api_key_ids": ["{key_id}"]},
     "POST /api/v1/api-keys/enable": {"api_key_ids": ["{key_id}"]},
     "PUT /api/v1/api-keys/{key_id}": {"description": "changed"},
     "POST /api/v1/api-keys/{key_id}/rotate": {"grace_seconds": 60},
+    "POST /api/v1/search": {"q": "{api_key}"},
     "POST /api/v1/templates": {"name": "another"},
     "PUT /api/v1/templates/{template_id}": {"config": {"persona": "changed"}},
     "POST /api/v1/plugins/settings": {"plugin_name": "weather", "enabled": True},

@@ -18,7 +18,10 @@ from agents import services
 from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
-from apikeys.models import ApiKey
+from apikeys import notices
+from apikeys.models import ApiKey, Notice, Refusal, UsageLogEntry
+from apikeys.notices import QuotaLevel
+from apikeys.usage_log import log_usage
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
 from core.models import AuditEntry
@@ -28,6 +31,7 @@ from tests.support.client import SurfaceClient
 from tests.support.invitations import invite
 from tests.support.oidc import add_identity
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+from tests.support.refusals import refuse
 from tests.support.routes import Route, fill
 from tests.support.tokens import add_token, newest_token
 
@@ -164,6 +168,20 @@ def _delete_audit_entry(_data: Data, entry_id: int) -> None:
     QuerySet(AuditEntry).filter(pk=entry_id).delete()
 
 
+def _usage_entry(data: Data) -> Any:
+    return log_usage(action="chat", tenant_id=data.alice.tenant.id).pk
+
+
+def _refusal(data: Data) -> Any:
+    refuse(data.alice.tenant, data.name)
+    return Refusal.unscoped.latest("id").pk
+
+
+def _notice(data: Data) -> Any:
+    notices.tell_quotas([QuotaLevel(data.alice.tenant.id, data.agent.id, data.name[:16], 10, 80)])
+    return Notice.unscoped.latest("id").pk
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of objects: how to create one, its name in a list, and how to delete it."""
@@ -211,6 +229,18 @@ KINDS = {
         _invitation, "id", partial(_deleted, TenantInvitation, "pk")
     ),
     "public: GET /api/v1/tenants/{tenant_id}/audit": Kind(_audit_entry, "id", _delete_audit_entry, is_counted=False),
+    "public: GET /api/v1/tenants/{tenant_id}/agent-activity": Kind(
+        _live_agent, "agent_id", partial(_deleted, Agent, "pk"), is_counted=False
+    ),
+    "public: GET /api/v1/tenants/{tenant_id}/refusals": Kind(
+        _refusal, "id", partial(_deleted, Refusal, "pk"), is_counted=False
+    ),
+    "public: GET /api/v1/tenants/{tenant_id}/notices": Kind(
+        _notice, "id", partial(_deleted, Notice, "pk"), is_counted=False
+    ),
+    "public: GET /api/v1/tenants/{tenant_id}/usage-log": Kind(
+        _usage_entry, "id", partial(_deleted, UsageLogEntry, "pk"), is_counted=False
+    ),
 }
 
 

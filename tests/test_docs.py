@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from django.core.management import get_commands, load_command_class
 
 from agent_config.secret_names import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
 from maim.environment import Environment
+from tests.support.guide import run, story
 from tests.support.instances import WAIT
 from tests.support.server import ROOT, MaimServer
 
@@ -154,6 +156,22 @@ def test_example_of_the_guide_exports_and_imports_an_agent(server: MaimServer, t
     assert (tmp_path / "bot.toml").read_text().startswith("maim_export = 1\n")
     assert (rehearsal["dry_run"], rehearsal["agent"]) == (True, None)
     assert (imported["dry_run"], imported["agent"]["name"]) == (False, "support bot, moved")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_commands_of_the_guide_about_use_and_refusals_succeed(server: MaimServer) -> None:
+    url = f"{server.public}/api/v1"
+    credentials = {"username": "reader of the guide", "password": "password123"}
+    requests.post(f"{url}/auth/register", json=credentials).raise_for_status()
+    token = requests.post(f"{url}/auth/login", json=credentials).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    agent = requests.post(f"{url}/agents", json={"name": "support bot"}, headers=headers).json()
+    key = requests.post(f"{url}/agents/{agent['id']}/api_keys", json={"name": "production"}, headers=headers).json()
+    variables = {"TOKEN": token, "TENANT": agent["tenant_id"], "AGENT": agent["id"], "KEY": key["api_key"]}
+
+    for command in story("### Finding anything", "### People in a tenant"):
+        response = run(command.replace("http://localhost:8880", server.public), **variables)
+        assert response.status == 200, (command, response)
 
 
 def test_other_host_in_the_readme_is_refused(server: MaimServer) -> None:

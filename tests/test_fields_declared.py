@@ -48,7 +48,7 @@ from agents.services import templates
 from apikeys import services as apikeys
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges
 from apikeys.management.options import OPTIONS, add_issue_options, issue_data
-from apikeys.models import ApiKey, DailyUse, HourCount, KeySecret, MinuteCount, UsageLogEntry
+from apikeys.models import ApiKey, DailyUse, HourCount, KeySecret, MinuteCount, Notice, Refusal, UsageLogEntry
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
 from core.models import (
     Approval,
@@ -198,7 +198,13 @@ RESOURCES: dict[type[Model], Resource] = {
         fields=USER_FIELDS,
         make=lambda alice: alice.user,
         update=lambda row, changes: accounts.update_user(actor=OPERATOR, user_id=row.pk, changes=changes),
-        changes={"email": "alice@example.org", "is_active": False, "is_staff": True, "is_superuser": True},
+        changes={
+            "email": "alice@example.org",
+            "is_active": False,
+            "is_staff": True,
+            "is_superuser": True,
+            "key_notices": False,
+        },
         request=ProfileRequest,
         responses=(),  # users do not see their own flags
         exempt={
@@ -241,6 +247,8 @@ NOT_DECLARED: dict[type[Model], str] = {
     AgentActivity: "is measured",
     KeySecret: "is written once, and ends",
     DailyUse: "is measured",
+    Notice: "is told once, never edited",
+    Refusal: "is noted with verifications, never edited",
     UsageLogEntry: "is written once",
     AuditEntry: "is written once",
     AuditBlock: "is written once",

@@ -20,6 +20,9 @@ from accounts.models import EmailToken, TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import templates
+from apikeys import notices
+from apikeys.notices import QuotaLevel
+from apikeys.usage_log import log_usage, log_usages
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tenants import members
@@ -31,6 +34,7 @@ from tests.support.invitations import invite, invited_token
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, Person, give_up_tenants, make_agent, make_key
+from tests.support.refusals import refuse
 from tests.support.routes import Route, all_routes, fill, fill_value
 from tests.support.tokens import add_token
 
@@ -73,6 +77,7 @@ REQUIRED_QUERIES = {
     "internal: POST /api/v1/plugins/settings": "?tenant_id={tenant_id}&agent_id={agent_id}",
     "public: GET /api/v1/agents/{agent_id}/config/diff": "?from=1&to=2",
     "public: GET /api/v1/api-keys": "?tenant_id={tenant_id}",
+    "public: GET /api/v1/search": "?q=a",
     "public: GET /api/v1/plugins/settings": "?agent_id={agent_id}",
     "public: POST /api/v1/plugins/settings": "?agent_id={agent_id}",
 }
@@ -118,6 +123,10 @@ def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
     change_config(agent, 2)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     key = make_key(agent, permissions=["chat"])
+    agents.record_activity(agents.Heartbeat(alice.tenant.id, agent.id, 3600))
+    log_usage(action="chat", tenant_id=alice.tenant.id)
+    refuse(alice.tenant, "request")
+    tell_quotas(alice.tenant.id, range(1))
     pair = accounts.sign_in(actor=OPERATOR, user=alice.user)
     members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id)
     return Data(
@@ -268,6 +277,23 @@ def add_heartbeats(data: Data) -> None:
         assert internal.send("PUT", "/api/v2/agent-activity", {**ids, "ttl_seconds": 60}).status_code == 200
 
 
+def add_usage(data: Data) -> None:
+    log_usages([{"action": "chat", "tenant_id": data.alice.tenant.id}] * 19)
+
+
+def add_refusals(data: Data) -> None:
+    for number in range(19):
+        refuse(data.alice.tenant, f"request_{number}")
+
+
+def tell_quotas(tenant_id: str, numbers: range) -> None:
+    notices.tell_quotas([QuotaLevel(tenant_id, tenant_id, "all", number, 80) for number in numbers])
+
+
+def add_notices(data: Data) -> None:
+    tell_quotas(data.alice.tenant.id, range(1, 20))
+
+
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
@@ -276,11 +302,17 @@ GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
     ("public", "/api/v1/tenants/{tenant_id}/invitations", add_invitations),
+    ("public", "/api/v1/tenants/{tenant_id}/agent-activity", add_heartbeats),
+    ("public", "/api/v1/tenants/{tenant_id}/usage-log", add_usage),
+    ("public", "/api/v1/tenants/{tenant_id}/notices", add_notices),
+    ("public", "/api/v1/tenants/{tenant_id}/refusals", add_refusals),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
     ("public", "/api/v1/agents/{agent_id}/api_keys", add_keys),
     ("public", "/api/v1/api-keys", add_keys),
     ("public", "/api/v1/agents/{agent_id}/config/versions", add_versions),
+    ("public", "/api/v1/search", add_keys),
+    ("public", "/api/v1/search", add_agents_in_other_tenants),
     ("public", "/api/v1/templates", add_templates),
     ("public", "/api/v1/plugins/settings", add_plugins),
     ("internal", "/api/v2/tenants", add_tenants),
@@ -318,6 +350,10 @@ def test_all_lists_are_tested() -> None:
         ("public", "/api/v1/auth/me"),
         ("public", "/api/v1/auth/sessions"),
         ("public", "/api/v1/tenants/{tenant_id}/audit"),
+        ("public", "/api/v1/tenants/{tenant_id}/agent-activity"),
+        ("public", "/api/v1/tenants/{tenant_id}/usage-log"),
+        ("public", "/api/v1/tenants/{tenant_id}/notices"),
+        ("public", "/api/v1/tenants/{tenant_id}/refusals"),
         ("public", "/api/v1/auth/identities"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agents/{agent_id}/config/versions"),

@@ -292,6 +292,7 @@ def test_key_never_gets_304_because_its_uses_do_not_raise_its_revision(read: str
 # These change keys whatever happened to them since: a leaked one, and many at once.
 UNCONDITIONAL = {
     "internal: POST /api/v2/auth/report-leaked-key",
+    "public: POST /api/v1/api-keys/report-leaked",
     *(f"public: POST /api/v1/api-keys/{verb}" for verb in ("disable", "enable")),
     *(f"internal: POST /api/v2/api-keys/{verb}" for verb in ("disable", "enable")),
 }

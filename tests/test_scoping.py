@@ -19,8 +19,9 @@ from accounts.models import PersonalToken
 from agents import services as agents
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services import plugins, templates
-from apikeys import outcomes, usage
+from apikeys import notices, outcomes, usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
+from apikeys.notices import QuotaLevel
 from apikeys.outcomes import Outcomes
 from apikeys.usage import Uses
 from apikeys.verification import VALID
@@ -31,6 +32,7 @@ from tenants import services as tenants
 from tenants.models import Membership, OwnershipOffer, Tenant, TenantInvitation, TenantType
 from tests.support.invitations import invite
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
+from tests.support.refusals import refuse
 from tests.support.tables import changed_tables, tables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +92,13 @@ MAY_GO_UNSCOPED = {
     "tenants/services.py::delete_tenant": "names the agents and locks the keys that go with their tenant",
     "tenants/templates.py::templates_below": "reads operators' templates, and those of a tenant that passed the gate",
     "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",
+    "apikeys/refusals.py::add": "writes what a worker noted of every tenant's keys",
+    "apikeys/refusals.py::sweep": "deletes the refusals that are over, whosever they were",
+    "apikeys/refusals.py::_delete": "deletes the refusals that are over, whosever they were",
+    "apikeys/notices.py::tell_expiries": "tells each tenant of its own keys",
+    "apikeys/notices.py::_tell_expiries": "tells each tenant of its own keys",
+    "apikeys/notices.py::_tell": "writes what happened to a key or quota of a tenant",
+    "apikeys/notices.py::sweep": "deletes the notices that are over, whosever they were",
     "apikeys/outcomes.py::_take": "deletes the counts of what is over, whosever it was",
 }
 NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}
@@ -237,11 +246,13 @@ def create_all_rows(tenant: Tenant) -> Agent:
 
 
 def count_use(key: ApiKey) -> None:
-    """Count one use of a key, and a verification of long ago."""
+    """Count one use of a key, a refusal, and a verification of long ago."""
     now = timezone.now()
     for moment in (now - timedelta(days=9), now):
         outcomes.add([Outcomes(moment, key.tenant_id, VALID, 1)])
         outcomes.sweep()
+    notices.tell_quotas([QuotaLevel(key.tenant_id, key.id, "all", 10, 80)])
+    refuse(key.tenant, "request", key_id=key.id, agent_id=key.agent_id)
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 
 
@@ -288,9 +299,11 @@ def test_deleted_agent_takes_only_its_own_rows(alice: Person) -> None:
     agents.delete_agent(actor=OPERATOR, agent=agent)
     usage.sweep()
 
-    assert changed_tables(before, tables()) - COUNTS == TRACES | {"apikeys.DailyUse"}, (
-        "its uses stay in its tenant's counts"
-    )
+    assert changed_tables(before, tables()) - COUNTS == TRACES | {
+        "apikeys.DailyUse",
+        "apikeys.Refusal",
+        "apikeys.Notice",
+    }, "its uses stay in its tenant's counts, its refusals and notices for some days"
     assert not DailyUse.objects.in_tenants([alice.tenant.id]).filter(subject=agent.id).exists()
     for model in (Agent, ConfigVersion, ApiKey, PluginSetting, AgentActivity, DailyUse):
         assert model.objects.in_tenants([alice.tenant.id]).exists(), f"{neighbour}'s {model.__name__}"

@@ -180,7 +180,7 @@ def send_misplaced_secrets(deployment: Deployment, secret: str) -> None:
     json_type = {"Content-Type": "application/json"}
     for client, paths in (
         (deployment.v2, ("/api/v2/auth/validate-api-key", "/api/v2/auth/report-leaked-key", "/api/v2/api-keys/search")),
-        (deployment.v1, ("/api/v1/api-keys/search",)),
+        (deployment.v1, ("/api/v1/api-keys/search", "/api/v1/api-keys/report-leaked")),
     ):
         client.headers.update(json_type)
         for path in paths:

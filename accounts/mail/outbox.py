@@ -41,6 +41,7 @@ class Content:
     address: str
     # The version before does not store these.
     invitation_id: str | None = None
+    details: dict[str, str] | None = None  # of a notice about keys
     about: str = ""
     tenant_name: str = ""
     role: str = ""
@@ -72,6 +73,7 @@ def put(
     to: str,
     user_id: str | None = None,
     invitation_id: str | None = None,
+    details: dict[str, str] | None = None,
     **names: Unpack[Names],
 ) -> None:
     """Queue a mail in the language of the client. A transaction that is rolled back takes it along."""
@@ -85,6 +87,7 @@ def put(
         request_id=actor.request_id,
         address=actor.address,
         invitation_id=invitation_id,
+        details=details,
         **texts,
     )
     QueuedMail.objects.create(kind=kind, content=sealing.seal(json.dumps(asdict(content))))

@@ -98,11 +98,8 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
             case QueuedMail.Kind.ACCOUNT_CLOSED:
                 return texts.account_closed().to(content.to)
         user = User.objects.filter(pk=content.user_id).first()
-        if user is None:
-            return None
-        is_of_tenant = bool(content.tenant_name)
-        letter = tenant_texts.notice(row.kind, user, content) if is_of_tenant else _notice(row, user, content)
-        return letter.to(content.to)
+        letter = None if user is None else _notice(row, user, content)
+        return None if letter is None else letter.to(content.to)
 
 
 _NOTICES = {
@@ -116,10 +113,21 @@ _NOTICES_ABOUT = {
     QueuedMail.Kind.IDENTITY_ADDED: texts.identity_added,
     QueuedMail.Kind.IDENTITY_REMOVED: texts.identity_removed,
 }
+_NOTICES_ABOUT_KEYS = {
+    QueuedMail.Kind.KEY_LEAKED: texts.key_leaked,
+    QueuedMail.Kind.KEY_EXPIRES: texts.key_expires,
+    QueuedMail.Kind.QUOTA_REACHED: texts.quota_reached,
+}
 
 
-def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
+def _notice(row: QueuedMail, user: User, content: Content) -> Letter | None:
+    """Return the mail that tells a user something, or None if it is not for this address any more."""
     kind = QueuedMail.Kind(row.kind)
+    if kind in _NOTICES_ABOUT_KEYS:
+        is_theirs = user.is_active and user.email_verified and user.email == content.to
+        return _NOTICES_ABOUT_KEYS[kind](content.details or {}) if is_theirs else None
+    if content.tenant_name:
+        return tenant_texts.notice(row.kind, user, content)
     if kind == QueuedMail.Kind.NEW_SIGN_IN:
         return texts.new_sign_in(user, content.address, row.created_at)
     if kind in _NOTICES_ABOUT:

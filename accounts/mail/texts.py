@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -200,6 +201,63 @@ def account_closed() -> Letter:
             gettext("If it was not you, tell an operator at once."),
         ],
     )
+
+
+def key_leaked(details: Mapping[str, str]) -> Letter:
+    return Letter(
+        subject=gettext("An API key was reported as leaked"),
+        paragraphs=[
+            gettext("Somebody reported an API key as leaked. It is refused everywhere from now on."),
+            *_key(details),
+            gettext("Rotate the key, so that it gets a new secret, and remove the old one from where it was seen."),
+        ],
+    )
+
+
+def key_expires(details: Mapping[str, str]) -> Letter:
+    return Letter(
+        subject=gettext("An API key expires soon"),
+        paragraphs=[
+            gettext("An API key expires at %(time)s, and is refused from then on.") % {"time": details["expires_at"]},
+            *_key(details),
+            gettext("Set a later time if it is still needed."),
+            _switch_off(),
+        ],
+    )
+
+
+def quota_reached(details: Mapping[str, str]) -> Letter:
+    used_up = details["percent"] == "100"
+    return Letter(
+        subject=gettext("A quota is used up") if used_up else gettext("A quota is nearly used up"),
+        paragraphs=[
+            gettext("%(percent)s %% of a quota of %(limit)s uses are used. Beyond it, keys are refused.")
+            % {"percent": details["percent"], "limit": details["limit"]},
+            gettext("Quota of: %(name)s (%(id)s)") % {"name": _shown(details["name"]), "id": details["subject"]},
+            *_tenant(details),
+            _switch_off(),
+        ],
+    )
+
+
+def _key(details: Mapping[str, str]) -> list[str]:
+    named = {"name": _shown(details["key_name"]), "id": details["subject"]}
+    return [gettext("API key: %(name)s (%(id)s)") % named, *_tenant(details)]
+
+
+def _tenant(details: Mapping[str, str]) -> list[str]:
+    return [
+        gettext("Tenant: %(name)s (%(id)s)") % {"name": _shown(details["tenant"]), "id": details["tenant_id"]},
+    ]
+
+
+def _shown(name: str) -> str:
+    """Return a name that members chose, or an ellipsis for one that mail programs would make a link of."""
+    return "…" if looks_like_a_link(name) else isolated(name)
+
+
+def _switch_off() -> str:
+    return gettext("You get such mails as an owner or admin. Your profile in the console can switch them off.")
 
 
 def account(user: User) -> list[str]:

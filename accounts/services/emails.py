@@ -42,7 +42,10 @@ def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: 
         raise Invalid(errors)
     if is_new or (user.email_verified and email is None):
         confirm_password(actor=actor, user=user, password=password)
-    return _change_email(actor=actor, user=user, email=email)
+    changed = _change_email(actor=actor, user=user, email=email)
+    others = changes.copy()
+    del others["email"]
+    return update_user(actor=actor, user_id=user.id, changes=others) if others else changed
 
 
 @transactional

@@ -1,4 +1,4 @@
-"""Mails that tell people what happened to their account, or to their place in a tenant."""
+"""Mails that tell people what happened to their account, their place in a tenant, and what they manage."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ from core.db import transactional, upsert
 REMEMBERED_FOR = timedelta(days=365)
 
 
-def notify(kind: QueuedMail.Kind, *, actor: Actor, user: User, to: str | None, **names: Unpack[Names]) -> None:
+def notify(
+    kind: QueuedMail.Kind,
+    *,
+    actor: Actor,
+    user: User,
+    to: str | None,
+    details: dict[str, str] | None = None,
+    **names: Unpack[Names],
+) -> None:
     """Queue a notice, if the user had an address and mail is set up."""
     if to and settings.MAIL_IS_SET_UP:
-        outbox.put(kind, actor=actor, to=to, user_id=user.pk, **names)
+        outbox.put(kind, actor=actor, to=to, user_id=user.pk, details=details, **names)
 
 
 @transactional

@@ -82,13 +82,15 @@ USER_FIELDS = (
     "verified_email",
     "pending_email",
     "deactivations",
+    "key_notices",
 )
 
 
 def stored_user(row: Sequence[Any]) -> User:
     """Return the user whose USER_FIELDS these are, as the database driver returns them."""
     values = dict(zip(USER_FIELDS, row, strict=True))
-    values["is_active"] = bool(values["is_active"])  # which is a number in MariaDB
+    for flag in ("is_active", "key_notices"):
+        values[flag] = bool(values[flag])  # which is a number in MariaDB
     return User.from_db(DEFAULT_DB_ALIAS, USER_FIELDS, list(values.values()))
 
 

@@ -86,7 +86,7 @@ class TestNewUsers:
     def test_each_user_has_an_audit_entry_without_the_password(self) -> None:
         import_rows(new=[unsaved("alice", id="u-1"), unsaved("bob", id="u-2", email="bob@example.org")])
 
-        kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False}
+        kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False, "key_notices": True}
         assert audited() == [
             ("user.import", "u-1", None, {**kept, "username": "alice"}),
             ("user.import", "u-2", None, {**kept, "username": "bob", "email": "bob@example.org"}),

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts import services
 from accounts.mail.sender import send_due
 from accounts.models import QueuedMail, SignInAddress, User
+from accounts.services.notices import notify
 from core.http.surfaces import PUBLIC
 from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox, parts
@@ -101,3 +102,42 @@ def test_refused_sign_in_remembers_nothing(alice_with_email: Person, mailbox: Ma
         services.sign_in(actor=OPERATOR, user=before)
 
     assert not SignInAddress.objects.exists()
+
+
+def queue_about_keys(kind: QueuedMail.Kind, **details: str) -> None:
+    user = User.objects.get(username="alice")
+    User.objects.update(verified_email=user.email)
+    common = {"tenant": "Acme", "tenant_id": "tenant_1", "subject": "key_1"}
+    notify(kind, actor=OPERATOR, user=user, to=user.email, details={**common, **details})
+
+
+def test_notices_about_keys_name_what_they_are_about(alice_with_email: Person, mailbox: Mailbox) -> None:
+    queue_about_keys(QueuedMail.Kind.KEY_LEAKED, key_name="production", api_key="mmc_…94bb")
+    queue_about_keys(QueuedMail.Kind.KEY_EXPIRES, key_name="see https://example.org", expires_at="2040-01-01T12:00:00Z")
+    queue_about_keys(QueuedMail.Kind.QUOTA_REACHED, name="production", limit="100", percent="80")
+    with translation.override("zh-hans"):
+        queue_about_keys(QueuedMail.Kind.QUOTA_REACHED, name="production", limit="100", percent="100")
+
+    assert send_due() == 4
+
+    assert mailbox.subjects == [
+        "An API key was reported as leaked",
+        "An API key expires soon",
+        "A quota is nearly used up",
+        "配额已用尽",
+    ]
+    leaked, expires, quota, _ = (parts(mail)[0] for mail in mailbox.mails)
+    assert "production" in leaked
+    assert "2040-01-01T12:00:00Z" in expires
+    assert "example.org" not in expires, "no link that a member chose"
+    assert "80 % of a quota of 100 uses" in quota
+    assert all("key_1" in text and "tenant_1" in text for text in (leaked, expires, quota))
+
+
+def test_notice_about_keys_goes_to_no_former_address(alice_with_email: Person, mailbox: Mailbox) -> None:
+    queue_about_keys(QueuedMail.Kind.KEY_LEAKED, key_name="production", api_key="mmc_…94bb")
+    other = "other@example.com"
+    User.objects.update(email=other, email_folded=other, verified_email=other)
+
+    assert send_due() == 0
+    assert mailbox.mails == []

@@ -37,6 +37,7 @@ from core.http.serializers import ObjectSerializer, shared_serializer
 
 MAX_EXPIRES_WITHIN_DAYS = 3650
 MAX_KEYS = 1000  # in one request
+MAX_WHERE_LENGTH = 2000
 _NETWORK_LENGTH = 50
 
 
@@ -148,6 +149,18 @@ class KeyRotateRequest(RequestSerializer):
 
 class KeySearchRequest(RequestSerializer):
     api_key = StrictCharField(help_text="The whole key, as it was shown when it was issued.")
+
+
+class LeakRequest(RequestSerializer):
+    # A malformed key of any length is no invalid input on v2, because there is a verdict for it (AUTH_001).
+    api_key = StrictCharField(trim_whitespace=False, allow_blank=True)
+    where = StrictCharField(
+        max_length=MAX_WHERE_LENGTH, required=False, help_text="Where the key was seen: a URL, or in words."
+    )
+
+
+class LeakReportResponse(serializers.Serializer[Any]):
+    accepted = serializers.BooleanField(help_text="true, whether there is such a key or not.")
 
 
 class KeysStatusRequest(RequestSerializer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,13 +16,10 @@ from django.test.utils import CaptureQueriesContext
 
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, KeySecret
-from apikeys.outcomes import Outcomes
 from apikeys.tests.facts import facts
-from apikeys.usage import Uses
 from apikeys.verification import KeyFacts, counting
 from apikeys.verification.counting import UseCounter
 from core import primary
-from core.idempotency import Batch
 from tests.support.instances import WAIT, wait_until
 from tests.support.people import Person, make_agent, make_key
 
@@ -363,10 +360,10 @@ class TestThreads:
     ) -> None:
         add, faults = usage.add, iter([ZeroDivisionError("one of ours")])
 
-        def fail_once(uses: Sequence[Uses], batch: Batch, verifications: Sequence[Outcomes]) -> None:
+        def fail_once(*content: Any) -> None:
             for fault in faults:
                 raise fault
-            add(uses, batch, verifications)
+            add(*content)
 
         monkeypatch.setattr(usage, "add", fail_once)
         monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 0.01)

@@ -39,7 +39,7 @@ class Worker:
 
     def take_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Use this engine in place of the process' own."""
-        for name in ("verify", "verify_all", "verify_cached", "verify_stale"):
+        for name in ("verify", "verify_all", "verify_cached", "verify_stale", "note_refusal"):
             monkeypatch.setattr(verification, name, getattr(self.engine, name))
         for name in ("start", "stop"):
             monkeypatch.setattr(verification, name, lambda: None)

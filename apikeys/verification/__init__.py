@@ -10,6 +10,7 @@ that change, by any worker on any machine (core.epoch explains how). Data flows 
     records   facts of keys from the database
     limits    rate limits and quotas
     counting  the number of uses of each key, and of refusals
+    refusals  why keys were refused, for their tenants
     verdicts  the types that these modules exchange
 """
 
@@ -59,6 +60,7 @@ __all__ = [
     "VerdictCode",
     "VerificationRequest",
     "database_is_available",
+    "note_refusal",
     "nudge",
     "start",
     "stop",
@@ -73,6 +75,7 @@ verify = _engine.verify
 verify_all = _engine.verify_all
 verify_cached = _engine.verify_cached
 verify_stale = _engine.verify_stale
+note_refusal = _engine.note_refusal
 database_is_available = _engine.database_is_available
 nudge = _engine.nudge
 start = _engine.start

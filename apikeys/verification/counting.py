@@ -1,4 +1,4 @@
-"""Uses of keys and outcomes of verifications, counted in memory and written together.
+"""Uses of keys and outcomes of verifications, counted in memory and written together, with the refusals noted.
 
 A use costs an addition, and so does a refusal. The uses of a minute are also its verifications of valid keys. Every
 WRITE_EVERY_SECONDS the sums are written in a few statements, however many keys were used. A counter that is stopped
@@ -20,9 +20,12 @@ from typing import NamedTuple
 
 from django.db import Error, connection
 
-from apikeys import usage
+from apikeys import notices, usage
 from apikeys.outcomes import INSTALLATION, MINUTE, Outcomes
+from apikeys.refusals import Refused
 from apikeys.usage import Uses
+from apikeys.verification.quota_notes import QuotaNotes
+from apikeys.verification.refusals import RefusalLog
 from apikeys.verification.verdicts import PERMISSION_MISSING, VALID, KeyFacts, Verdict
 from core import primary
 from core.idempotency import Batch
@@ -84,12 +87,15 @@ class _Content(NamedTuple):
 
     uses: list[Uses]
     outcomes: list[Outcomes]
+    refusals: list[Refused]
 
 
 class UseCounter:
     """A counter of uses and refusals, for any number of threads. `start` begins to write them."""
 
     def __init__(self) -> None:
+        self.refusal_log = RefusalLog()
+        self.quota_notes = QuotaNotes()
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._minute = _Minute(datetime(1970, 1, 1, tzinfo=UTC))
@@ -136,17 +142,23 @@ class UseCounter:
         """Write what was counted so far. Keep what the database does not accept for the next time."""
         with self._write_lock:
             self._write()
+            self._tell_quotas()
 
     def _write(self) -> None:
         queue, outcomes = self._collect()
+        refusals = self.refusal_log.take()
         primary.drop_obsolete_connection()
         try:
-            while self._unconfirmed is not None or queue or outcomes:
+            while self._unconfirmed is not None or queue or outcomes or refusals:
                 if self._unconfirmed is None:
-                    self._unconfirmed = _Content(queue[:MAX_BATCH_SIZE], outcomes[:MAX_BATCH_SIZE])
+                    self._unconfirmed = _Content(
+                        queue[:MAX_BATCH_SIZE], outcomes[:MAX_BATCH_SIZE], refusals[:MAX_BATCH_SIZE]
+                    )
                     queue, outcomes = queue[MAX_BATCH_SIZE:], outcomes[MAX_BATCH_SIZE:]
+                    refusals = refusals[MAX_BATCH_SIZE:]
                     self._batch = self._batch._replace(number=self._batch.number + 1)
-                usage.add(self._unconfirmed.uses, self._batch, self._unconfirmed.outcomes)
+                uses, counted, refused = self._unconfirmed
+                usage.add(uses, self._batch, counted, refused)
                 self._unconfirmed = None
         except Error as error:
             log.warning("uses are kept until the database takes them: %s", error)
@@ -154,8 +166,21 @@ class UseCounter:
         finally:
             # Also after an unexpected exception, or the uses would be lost.
             self._queue = queue
+            self.refusal_log.put_back(refusals)
             for minute, tenant_id, code, number in outcomes:
                 self._outcomes[minute, tenant_id, code] += number
+
+    def _tell_quotas(self) -> None:
+        """Tell tenants of the quotas that were noted. Keep what the database does not accept for the next time."""
+        levels = self.quota_notes.take()
+        if not levels:
+            return
+        try:
+            notices.tell_quotas(levels)
+        except Error as error:
+            log.warning("notices of quotas are kept until the database takes them: %s", error)
+            self.quota_notes.put_back(levels)
+            connection.close()
 
     def _collect(self) -> tuple[list[Uses], list[Outcomes]]:
         """Take what was counted since the last time, together with what could not be written."""

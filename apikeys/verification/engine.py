@@ -11,6 +11,7 @@ from django.conf import settings
 
 from apikeys import digests, keyformat
 from apikeys.keyformat import MalformedKey
+from apikeys.notices import QuotaLevel
 from apikeys.verification import records
 from apikeys.verification.cache import KeyCache
 from apikeys.verification.counting import UseCounter
@@ -25,6 +26,7 @@ from apikeys.verification.verdicts import (
     Address,
     KeyFacts,
     Limits,
+    NearQuota,
     Verdict,
     VerificationRequest,
 )
@@ -112,6 +114,12 @@ class Engine:
             return _UNAVAILABLE
         return verdict
 
+    def note_refusal(self, verdict: Verdict, code: str, *, address: Address | None, request_id: str) -> None:
+        """Note for a known key's tenant that it was refused with this code, where a process serves."""
+        if self._is_started:
+            log = self._counter.refusal_log
+            log.note(verdict, code, moment=datetime.now(UTC), address=address, request_id=request_id)
+
     def _cached_verdict(self, request: VerificationRequest, moment: datetime) -> Verdict | None:
         """Return the verdict on a key that is malformed, or cached under a valid lease.
 
@@ -183,7 +191,19 @@ class Engine:
         for number, status in zip(uses, statuses, strict=True):
             code = LIMIT_EXCEEDED if status.is_exceeded else VALID
             limited[number] = verdicts[number]._replace(code=code, limit_status=status)
+            if status.near:
+                self._note_quotas(uses[number].limits.tenant_id, status.near)
         return limited
+
+    def _note_quotas(self, tenant_id: str, quotas: Sequence[NearQuota]) -> None:
+        """Note quotas that are nearly used up, for their tenant to be told, where a process serves."""
+        if self._is_started:
+            self._counter.quota_notes.note(
+                [
+                    QuotaLevel(tenant_id, near.quota.subject, near.period, near.quota.limit, near.percent)
+                    for near in quotas
+                ]
+            )
 
     def _count(self, facts: KeyFacts, request: VerificationRequest, moment: datetime) -> None:
         self._counter.count(facts, moment, has_permission=facts.satisfy(request.requirement))

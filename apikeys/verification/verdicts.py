@@ -169,9 +169,17 @@ class Remaining:
     reset: datetime | None
 
 
+class NearQuota(NamedTuple):
+    """A quota that is nearly or wholly used up in the period with this name."""
+
+    quota: Quota
+    period: str
+    percent: int
+
+
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """The state of the strictest rate limit and the strictest quota of a key.
+    """The state of the strictest rate limit and the strictest quota of a key, and all quotas that are nearly used up.
 
     `retry_after` is in seconds; it is None where no limit is exceeded, and where waiting does not help.
     """
@@ -180,6 +188,7 @@ class LimitStatus:
     quota: Remaining | None
     is_exceeded: bool = False
     retry_after: int | None = None
+    near: tuple[NearQuota, ...] = ()
 
 
 NO_LIMITS = LimitStatus(None, None)

@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.access import get_agent
-from apikeys import usage
+from apikeys import outcomes, usage
 from apikeys.access import get_key
-from apikeys.serializers.usage import DailyUsageResponse, UsageQuerySerializer
+from apikeys.outcomes import Resolution
+from apikeys.serializers.usage import (
+    DailyUsageResponse,
+    TenantUsageQuerySerializer,
+    TenantUsageResponse,
+    UsageQuerySerializer,
+)
 from core.actor import TokenScope
 from core.http.operations import operation
 from core.http.views import BaseView, V1View, V2View
 from tenants.access import get_tenant
 from tenants.roles import Access
 
+BUSIEST_KEYS = 10
+
+
+def _daily_usage(subject: str, tenant_id: str, days: dict[str, Any]) -> dict[str, Any]:
+    """Return the uses of a key, an agent or a tenant, on the days `from` and `to` and those between."""
+    counted = usage.by_day(subject, tenant_id, days["from"], days["to"])
+    total = sum(uses for _day, uses in counted)
+    return {**days, "total": total, "days": [{"date": day, "uses": uses} for day, uses in counted]}
+
 
 class _UsageView(BaseView):
     def respond_usage(self, subject: str, tenant_id: str) -> Response:
-        """Respond with the uses of a key, an agent or a tenant, on the days that the query asks for."""
-        query = self.validated_query(UsageQuerySerializer)
-        days = usage.by_day(subject, tenant_id, query["from"], query["to"])
-        result = {
-            **query,
-            "total": sum(uses for _day, uses in days),
-            "days": [{"date": day, "uses": uses} for day, uses in days],
-        }
+        """Respond with the uses of a key or an agent, on the days that the query asks for."""
+        result = _daily_usage(subject, tenant_id, self.validated_query(UsageQuerySerializer))
         return self.respond(DailyUsageResponse(result).data, message=_("Usage found"), tenant_id=tenant_id)
 
 
-class BaseTenantUsageView(_UsageView):
+class BaseTenantUsageView(BaseView):
     @operation(
-        "Uses of a tenant's keys by day",
+        "Uses of a tenant's keys by day; verifications by outcome and time, and the busiest keys",
         tag="usage",
         token=TokenScope.READ,
-        query=UsageQuerySerializer,
-        response=DailyUsageResponse,
+        query=TenantUsageQuerySerializer,
+        response=TenantUsageResponse,
         errors=(404,),
     )
     def get(self, request: Request, tenant_id: str) -> Response:
+        query = self.validated_query(TenantUsageQuerySerializer)
+        by = query.pop("by", None)
         tenant = get_tenant(self.actor, tenant_id, Access.READ)
-        return self.respond_usage(tenant.id, tenant.id)
+        result = _daily_usage(tenant.id, tenant.id, query)
+        if by is not None:
+            first, last = query["from"], query["to"]
+            result["periods"] = outcomes.of_days(tenant.id, first, last, Resolution[by.upper()])
+            result["busiest_keys"] = usage.busiest_keys(tenant.id, first, last, BUSIEST_KEYS)
+        return self.respond(TenantUsageResponse(result).data, message=_("Usage found"), tenant_id=tenant.id)
 
 
 class BaseAgentUsageView(_UsageView):

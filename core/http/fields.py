@@ -24,6 +24,8 @@ NAME_LENGTH = 100
 DESCRIPTION_LENGTH = 2000
 ID_LENGTH = 50
 MAX_PAGE = 2**31 - 1
+MAX_ID = 2**63 - 1
+LOG_FORMATS = ("json", "jsonl")
 FIRST_YEAR = 1970
 MUST_BE_A_LIST = _("Must be a list.")
 
@@ -280,6 +282,33 @@ class SliceQuerySerializer(CursorQuerySerializer):
 
     skip = NumberParameter(min_value=0, max_value=MAX_PAGE, default=0)
     limit = NumberParameter(min_value=1, max_value=100, default=100)
+
+
+class LogQuerySerializer(CursorQuerySerializer):
+    """The query parameters of a log, which is not counted: newest first, or by cursor; also an item each line.
+
+    After validation, `from` and `to` are `since` and `until`.
+    """
+
+    after = NumberCursor(max_value=MAX_ID, help_text="In the order of ids: what comes after this one, the last read.")
+    before = NumberParameter(
+        required=False, min_value=1, max_value=MAX_ID, help_text="Newest first: what comes before this id."
+    )
+    limit = NumberParameter(min_value=1, max_value=1000, default=100)
+    format = ChoiceField(LOG_FORMATS, default="json", help_text="`jsonl`: an item each line.")
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # Not as attributes of the class, because `from` is a word of Python's own.
+        times = {
+            "from": UTCDateTimeField(required=False, help_text="From this time on."),
+            "to": UTCDateTimeField(required=False, help_text="Before this time."),
+        }
+        return {**super().get_fields(), **times}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        names = {"from": "since", "to": "until"}
+        return {names.get(name, name): value for name, value in attrs.items()}
 
 
 def name_field(max_length: int = NAME_LENGTH, **options: Any) -> StrictCharField:

@@ -16,7 +16,7 @@ from rest_framework.serializers import Serializer
 
 from core.http.serializers import shared_serializer
 
-PARAMETERS = frozenset({"skip", "limit", "page", "size", "page_size", "after"})
+PARAMETERS = frozenset({"skip", "limit", "page", "size", "page_size", "after", "format"})
 Cursor = str | int
 
 

@@ -35,9 +35,10 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import Any, ClassVar, cast
 
+import orjson
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
@@ -54,13 +55,14 @@ from core.actor import Actor, ActorKind, TokenGrant
 from core.errors import Forbidden, NotFound, ReadOnlyToken, Text
 from core.http import conditional, ignored_fields, pagination, preferences
 from core.http.fields import RequestSerializer
-from core.http.operations import operation_of
+from core.http.operations import JSON_LINES, operation_of
 from core.http.pagination import Page, Rows
 from core.http.problems import NOT_REACHABLE, Problem, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
 from core.http.rest import FormDataParser, StrictJSONParser
 from core.http.serializers import shared_serializer
+from core.listing import LogList
 from core.revisions import HasRevision
 
 
@@ -285,6 +287,29 @@ class V2View(BaseView):
 
     def paginate(self, rows: QuerySet[Any] | Rows, serializer: type[Serializer[Any]], **part: Any) -> Page:
         return pagination.numbered_page(rows, serializer, **part)
+
+    def respond_log(
+        self,
+        rows: QuerySet[Any],
+        serializer: type[Serializer[Any]],
+        part: Mapping[str, Any],
+        *,
+        message: Text,
+        tenant_id: str,
+        key: str = "id",
+    ) -> Response | HttpResponse:
+        """Respond with the part of a log that `validated_list_query` returned, as items or as JSON Lines.
+
+        It is never counted, because that would take as long as the log is.
+        """
+        found = pagination.slice_rows(LogList(rows), limit=part["limit"], after=part.get("after"), key=key)
+        represent = shared_serializer(serializer).to_representation
+        shown: list[Any] = [represent(row) for row in found.rows]
+        if part["format"] == "jsonl":
+            lines = b"".join(orjson.dumps(item) + b"\n" for item in shown)
+            return HttpResponse(lines, content_type=JSON_LINES, headers=pagination.next_cursor_header(found))
+        page = {"items": shown, "next_after": found.next_after}
+        return self.respond(page, message=message, tenant_id=tenant_id)
 
     def respond_deleted(self, data: Any, *, message: Text, tenant_id: str) -> Response:
         return self.respond(data, message=message, tenant_id=tenant_id)

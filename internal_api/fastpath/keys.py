@@ -15,7 +15,14 @@ from core.http import ignored_fields
 from internal_api.fastpath.base import Handler, Request
 from internal_api.fastpath.bodies import has_small_json, json_object
 from internal_api.fastpath.replies import Reply, error_reply, fault_reply, finished_reply, json_reply
-from internal_api.key_auth import CheckPermission, KeyAuthRequest, ValidateKey, parse_key, valid_message
+from internal_api.key_auth import (
+    CheckPermission,
+    KeyAuthRequest,
+    ValidateKey,
+    parse_key,
+    respond_to_verdict,
+    valid_message,
+)
 from internal_api.serializers import CheckPermissionRequest, ParseKeyRequest, ValidateKeyRequest
 
 MAX_BODY_BYTES = 4096
@@ -106,7 +113,8 @@ class KeyAuthHandler(_KeyHandler):
                     tenant_id = verdict.facts.tenant_id
                     reply = finished_reply(self.context, valid_message(), data, tenant_id, counted)
                     return self.with_ignored_fields(reply)
-            envelope = key_auth.response(verdict).envelope(self.context)
+            response = respond_to_verdict(key_auth, verdict, self.context.request_id)
+            envelope = response.envelope(self.context)
             return self.with_ignored_fields(json_reply(self.context, 200, envelope, verdict=counted))
         except DomainError as error:
             return self.with_ignored_fields(error_reply(self.context, error, counted))

@@ -16,8 +16,10 @@ from rest_framework.serializers import Serializer
 
 from agents import services
 from agents.models import AgentActivity
+from agents.serializers.activity import ActivityResponse
 from apikeys import usage_log
 from apikeys.models import UsageLogEntry
+from apikeys.serializers.usage_log import UsageResponse
 from core.db import DATABASE_ERRORS, ensure_primary, retry_if_disconnected
 from core.errors import DomainError, NotFound
 from core.http import ignored_fields
@@ -26,7 +28,7 @@ from core.http.responses import ENVELOPE_LANGUAGE, envelope
 from internal_api.fastpath.base import Handler, Request
 from internal_api.fastpath.bodies import has_small_json, json_object
 from internal_api.fastpath.replies import Reply, error_reply, fault_reply, json_reply
-from internal_api.serializers import ActivityRequest, ActivityResponse, UsageRequest, UsageResponse
+from internal_api.serializers import ActivityRequest, UsageRequest
 
 # Details of 8 KiB, in which each character of three bytes may be an escape of six, or each of four one of twelve.
 MAX_BODY_BYTES = 32 * 1024

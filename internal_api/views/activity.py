@@ -7,7 +7,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import services
+from agents.serializers.activity import ActivityResponse
 from apikeys import usage_log
+from apikeys.serializers.usage_log import UsageResponse
 from core.http.operations import operation
 from core.http.pagination import slice_rows
 from core.http.views import InternalV2View
@@ -15,9 +17,7 @@ from internal_api.serializers import (
     ActivityList,
     ActivityQuerySerializer,
     ActivityRequest,
-    ActivityResponse,
     UsageRequest,
-    UsageResponse,
 )
 
 

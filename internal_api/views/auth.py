@@ -9,7 +9,7 @@ from core.http.operations import operation
 from core.http.request_context import RequestContext
 from core.http.views import InternalV2View
 from internal_api import key_auth
-from internal_api.key_auth import CheckPermission, KeyAuthResponse, ValidateKey
+from internal_api.key_auth import CheckPermission, KeyAuthRequest, KeyAuthResponse, ValidateKey
 from internal_api.serializers import (
     CheckPermissionRequest,
     ParsedKeyResponse,
@@ -28,6 +28,10 @@ class KeyAuthView(InternalV2View):
     def respond_with(self, response: KeyAuthResponse) -> Response:
         return Response(response.envelope(RequestContext.of(self.request)))
 
+    def respond_to(self, request: KeyAuthRequest) -> Response:
+        """Verify the key of a request and respond."""
+        return self.respond_with(key_auth.respond(request, RequestContext.of(self.request).request_id))
+
 
 class ParseKeyView(KeyAuthView):
     @operation(
@@ -44,7 +48,7 @@ class ParseKeyView(KeyAuthView):
 class ValidateKeyView(KeyAuthView):
     @operation("Is this key good?", tag="auth", request=ValidateKeyRequest, response=VerdictResponse)
     def post(self, request: Request) -> Response:
-        return self.respond_with(key_auth.respond(ValidateKey.of_body(self.validated_data(ValidateKeyRequest))))
+        return self.respond_to(ValidateKey.of_body(self.validated_data(ValidateKeyRequest)))
 
 
 class ValidateKeysView(KeyAuthView):
@@ -55,7 +59,8 @@ class ValidateKeysView(KeyAuthView):
         response=VerdictsResponse,
     )
     def post(self, request: Request) -> Response:
-        return self.respond_with(key_auth.respond_to_all(self.validated_data(ValidateKeysRequest)["items"]))
+        bodies = self.validated_data(ValidateKeysRequest)["items"]
+        return self.respond_with(key_auth.respond_to_all(bodies, RequestContext.of(self.request).request_id))
 
 
 class CheckPermissionView(KeyAuthView):
@@ -63,4 +68,4 @@ class CheckPermissionView(KeyAuthView):
         "Does this key have a permission?", tag="auth", request=CheckPermissionRequest, response=PermissionResponse
     )
     def post(self, request: Request) -> Response:
-        return self.respond_with(key_auth.respond(CheckPermission.of_body(self.validated_data(CheckPermissionRequest))))
+        return self.respond_to(CheckPermission.of_body(self.validated_data(CheckPermissionRequest)))

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from apikeys.access import get_secret
 from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
-from apikeys.serializers.keys import KeyResponse
+from apikeys.serializers.keys import KeyResponse, LeakRequest
 from apikeys.services import report_leak
 from apikeys.verification import MALFORMED, UNKNOWN, Verdict
 from apikeys.views.keys import (
@@ -25,7 +25,7 @@ from apikeys.views.keys import (
 from core.http.operations import operation
 from core.http.views import InternalV2View
 from internal_api.key_auth import rejection
-from internal_api.serializers import LeakRequest, LeakResponse
+from internal_api.serializers import LeakResponse
 from internal_api.views.auth import KeyAuthView
 from tenants.roles import Access
 

@@ -17,7 +17,7 @@ from accounts.services import (
     sweep_unconfirmed,
 )
 from agents.services import sweep_activity
-from apikeys import outcomes, recount, usage
+from apikeys import notices, outcomes, recount, refusals, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency
 from core.audit_chain import retention
@@ -26,7 +26,11 @@ log = logging.getLogger("maim.server")
 
 
 def sweep() -> dict[str, int]:
-    """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time."""
+    """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time.
+
+    Tell of keys that expire soon, too.
+    """
+    notices.tell_expiries()
     swept = {
         "sessions": sweep_sessions(),
         "personal access tokens": sweep_tokens(),
@@ -41,6 +45,8 @@ def sweep() -> dict[str, int]:
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
         "verification counts": outcomes.sweep(),
+        "notices": notices.sweep(),
+        "refused verifications": refusals.sweep(),
         "invalidations": epoch.sweep(),
         "approvals": approvals.sweep(),
         "changes": change_feed.sweep(),

@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from time_machine import travel
 
 from core.http.surfaces import INTERNAL
+from core.listing import CLOCK_SKEW
 from core.models import AuditEntry
-from tenants.audit_log import CLOCK_SKEW
 from tests.support.client import SurfaceClient
 from tests.support.operators import sign_in
 from tests.support.people import Person, join, make_agent

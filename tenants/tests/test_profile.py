@@ -13,7 +13,7 @@ from tests.support.people import Person, join, register
 
 pytestmark = pytest.mark.django_db
 ME = "/api/v1/auth/me"
-FIELDS = ["id", "username", "email", "is_active", "email_verified", "pending_email", "memberships"]
+FIELDS = ["id", "username", "email", "is_active", "email_verified", "pending_email", "memberships", "key_notices"]
 
 
 def test_a_user_reads_their_account_and_memberships(alice: Person) -> None:
@@ -37,6 +37,7 @@ def test_a_user_reads_their_account_and_memberships(alice: Person) -> None:
                 "requires_mfa": False,
             }
         ],
+        "key_notices": True,
     }
 
 

@@ -95,6 +95,7 @@ def _profile_response(actor: Actor, user: Any) -> Response:
         "is_active": user.is_active,
         "email_verified": user.email_verified,
         "pending_email": user.pending_email,
+        "key_notices": user.key_notices,
         "memberships": services.memberships_of(actor),
     }
     return Response(shared_serializer(ProfileResponse).to_representation(profile))

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.views.sign_in import NoStoreMixin
+from core.actor import TokenScope
 from core.http.fields import PageQuerySerializer
 from core.http.operations import ListOf, operation
 from core.http.views import AnonymousView, V1View, V2View
@@ -29,6 +30,7 @@ class InvitationListView(NoStoreMixin, V2View):
     @operation(
         "List the open invitations into a tenant",
         tag="tenants",
+        token=TokenScope.READ,
         query=PageQuerySerializer,
         response=ListOf(InvitationResponse),
         errors=(404,),
@@ -44,6 +46,7 @@ class InvitationListView(NoStoreMixin, V2View):
     @operation(
         "Invite somebody into a tenant by e-mail, in place of a former invitation of this address",
         tag="tenants",
+        token=TokenScope.WRITE,
         request=InvitationRequest,
         response=NewInvitationResponse,
         errors=(404, 409, 429),
@@ -57,14 +60,24 @@ class InvitationListView(NoStoreMixin, V2View):
 
 
 class InvitationDetailView(V2View):
-    @operation("Read an open invitation into a tenant", tag="tenants", response=InvitationResponse, errors=(404,))
+    @operation(
+        "Read an open invitation into a tenant",
+        tag="tenants",
+        token=TokenScope.READ,
+        response=InvitationResponse,
+        errors=(404,),
+    )
     def get(self, request: Request, tenant_id: str, invitation_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.READ_INVITATIONS)
         invitation = invitations.get_invitation(tenant, invitation_id)
         return self.respond(InvitationResponse(invitation).data, message=_("Invitation found"), tenant_id=tenant.id)
 
     @operation(
-        "Revoke an invitation into a tenant", tag="tenants", response=RevokedInvitationResponse, errors=(404, 409)
+        "Revoke an invitation into a tenant",
+        tag="tenants",
+        token=TokenScope.WRITE,
+        response=RevokedInvitationResponse,
+        errors=(404, 409),
     )
     def delete(self, request: Request, tenant_id: str, invitation_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.MANAGE_MEMBERS)

@@ -49,6 +49,8 @@ REFUSED_BY_RULE = {
     "postAuthEmailVerify": "as postAuthPasswordReset",
     "postAuthOidcLink": "a challenge must have been given out",
     "patchAuthMe": "an e-mail address must be one",
+    "postApiKeysReportLeaked": "a key must decode to one",
+    "getSearch": "a text must have more than blanks",
     "postTenants": "an owner must exist",
     "postTenantInvitations": "an e-mail address must be one, of nobody who is a member",
     "postInvitationsShow": "a token must have been given out",
@@ -62,6 +64,10 @@ REFUSED_BY_RULE = {
     "getAgentApiKeyUsage": "as getAgentUsage",
     "getApiKeyUsage": "as getAgentUsage",
     "getTenantUsage": "as getAgentUsage",
+    "getTenantAudit": "as getAgentApiKeys",
+    "getTenantRefusals": "as getAgentApiKeys",
+    "getTenantNotices": "as getAgentApiKeys",
+    "getTenantUsageLog": "as getAgentApiKeys",
 }
 # Fields with such a rule: a time between 1970 and 9999, a network without host bits, an address, an expression.
 NAMES = ("name", "tenant_name", "plugin_name", "username", "email")

@@ -76,9 +76,19 @@ def fill(sizes: Sizes) -> None:
             last_used_at="IF(seq % 3 = 0, NULL, TIMESTAMPADD(HOUR, 0 - seq % 5000, UTC_TIMESTAMP(6)))")  # fmt: skip
     _insert("apikeys.KeySecret", rows, key_id="CONCAT('key_', LEFT(SHA1(seq), 12))",
             digest="SHA2(CONCAT('d', seq), 256)", pepper_id="1", hint="LPAD(HEX(seq % 65536), 4, '0')")  # fmt: skip
+    _insert("agents.AgentActivity", sizes.agents, agent_id="CONCAT('agent_', seq)", tenant_id=f"'{TENANT}'",
+            last_seen_at="UTC_TIMESTAMP(6)", ttl_seconds="86400",
+            expires_at="TIMESTAMPADD(DAY, 1, UTC_TIMESTAMP(6))")  # fmt: skip
     _insert("apikeys.UsageLogEntry", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             agent_id="CONCAT('agent_', seq % 1000)", user_id="CONCAT('u', seq % 500)", action="'chat'",
             timestamp=_CREATED.format(rows=rows))  # fmt: skip
+    _insert("apikeys.Refusal", rows, at=_CREATED.format(rows=rows), agent_id="CONCAT('agent_', seq % 1000)",
+            key_id="CONCAT('key_', seq % 1000)", code="ELT(1 + seq % 3, 'AUTH_002', 'AUTH_004', 'AUTH_006')",
+            tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
+            request_id="CONCAT('request_', seq)")  # fmt: skip
+    _insert("apikeys.Notice", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
+            kind="ELT(1 + seq % 3, 'key_leaked', 'key_expires', 'quota_reached')", subject="CONCAT('key_', seq % 1000)",
+            occasion="CONCAT('', seq)", details="'{}'")  # fmt: skip
     _insert("common.AuditEntry", rows, at=_CREATED.format(rows=rows), action="ELT(1 + seq % 3, 'key.create',"
             " 'key.update', 'agent.update')",
             actor_kind="IF(seq % 2, 'user', IF(seq % 10000 = 0, 'operator', 'internal'))",

@@ -10,8 +10,11 @@ from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from apikeys import usage
-from apikeys.verification.verdicts import Limits, LimitStatus, Quota, RateLimit, Remaining
+from apikeys.verification.verdicts import Limits, LimitStatus, NearQuota, Quota, RateLimit, Remaining
 from core.db import from_primary
+
+# Shares of a quota that its tenant is told when they are used, the greatest first.
+TOLD_PERCENT = (100, 80)
 
 
 class LimiterUnavailable(Exception):
@@ -86,6 +89,16 @@ def limit_status(
         quota=None if quota is None else Remaining(quota.quota.limit, quota.remaining, quota.quota.period.end(moment)),
         is_exceeded=is_exceeded,
         retry_after=max(1, math.ceil(longest)) if is_exceeded and not math.isinf(longest) else None,
+        near=_near_quotas(quotas, now),
+    )
+
+
+def _near_quotas(quotas: Sequence[QuotaState], now: float) -> tuple[NearQuota, ...]:
+    """Return the quotas of which a share that is told is used."""
+    return tuple(
+        NearQuota(state.quota, period_name(state.quota, now), percent)
+        for state in quotas
+        if (percent := next((share for share in TOLD_PERCENT if state.used * 100 >= share * state.quota.limit), 0))
     )
 
 
