@@ -173,8 +173,11 @@ class InternalApplication(Application):
             reply = self._batches[type(handler)].reply_at_once(handler)
             if reply is not None:
                 handler.record(reply)
+        elif self._threads.is_overloaded:
+            reply = refuse(self._surface, request, Busy)
         else:
-            reply = refuse(self._surface, request, Busy) if self._threads.is_overloaded else None
+            self._threads.reserve()
+            return None
         if reply is not None and not self._connections.may_be_kept:
             reply.headers.append(("Connection", "close"))
         return reply

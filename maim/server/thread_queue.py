@@ -77,6 +77,7 @@ class ThreadQueue:
         self._running = 0
         self._away = 0  # the threads that wait
         self._waiting: deque[_Call] = deque()
+        self._reserved = 0  # used by the event loop alone
         # While requests wait: the average time between two ends, and the time of the last.
         self._interval = 0.0
         self._last_end = time.monotonic()
@@ -85,12 +86,24 @@ class ThreadQueue:
     @property
     def is_overloaded(self) -> bool:
         """True if a request that comes now may be expected to wait for longer than MAX_EXPECTED_SECONDS."""
-        waiting = len(self._waiting)
-        if not waiting:
+        if not self._waiting:
             return False
+        waiting = len(self._waiting) + self._reserved
         # A hang shows in the time since the last end, before any interval is known.
         expected = waiting * self._interval + time.monotonic() - self._last_end
         return waiting >= MAX_WAITING or expected > MAX_EXPECTED_SECONDS
+
+    def reserve(self) -> None:
+        """Count a request as waiting that comes to `run` in the next turn of the event loop.
+
+        Otherwise the hundreds of requests that are read in one turn would all find the queue as it was before.
+        """
+        if not self._reserved:
+            asyncio.get_running_loop().call_soon(self._end_reservations)
+        self._reserved += 1
+
+    def _end_reservations(self) -> None:
+        self._reserved = 0
 
     async def run(
         self, client_gone: Callable[[], Awaitable[None]], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

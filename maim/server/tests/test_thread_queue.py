@@ -229,6 +229,27 @@ def test_thread_begins_the_next_request_while_the_event_loop_is_busy() -> None:
     run(scenario)
 
 
+def test_requests_of_one_turn_of_the_event_loop_count_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_queue, "MAX_WAITING", 3)
+
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting = surface.send("c")
+        await asyncio.sleep(0)
+        refused = []
+        for _ in range(4):
+            refused.append(surface.queue.is_overloaded)
+            surface.queue.reserve()
+        assert refused == [False, False, True, True]
+
+        await asyncio.sleep(0)
+        assert not surface.queue.is_overloaded, "none of them has come"
+        surface.release("a", "b", "c")
+        await asyncio.gather(*running, waiting)
+
+    run(scenario)
+
+
 class TestLateEventLoop:
     """Threads that compute leave the event loop too little of the interpreter."""
 
