@@ -27,7 +27,7 @@ from tenants.models import Membership, Role, Tenant, TenantStatus
 from tenants.roles import ALLOWED, Access
 
 # Which a suspended tenant allows.
-_READING = frozenset({Access.READ, Access.READ_AUDIT, Access.READ_INVITATIONS})
+READING = frozenset({Access.READ, Access.READ_AUDIT, Access.READ_INVITATIONS})
 
 
 # In the SQL itself, because that of lists is prepared (core.prepared.prepared_sql), with places for their values alone.
@@ -134,7 +134,7 @@ def _check(actor: Actor, membership: Membership, access: Access, has_factor: Cal
         raise FactorRequired
     if access not in ALLOWED[Role(membership.role)]:
         raise Forbidden(_SECRETS if access == Access.SET_SECRETS else _ROLE)
-    if access in _READING:
+    if access in READING:
         return
     _check_scope(actor)
     if membership.tenant.status == TenantStatus.SUSPENDED:

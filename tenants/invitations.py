@@ -1,4 +1,4 @@
-"""Invitations into a tenant, by a link to an e-mail address (docs/decisions/0041-teams.md).
+"""Invitations into a tenant, by a link to an e-mail address (docs/decisions/0042-teams.md).
 
 A link is good once, for seven days, and as long as whoever sent it may invite.
 """

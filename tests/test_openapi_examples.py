@@ -26,6 +26,7 @@ KNOWS_SECRET = (
     "/api/v1/auth/factors/passkeys/{passkey_id}/remove",
     "/api/v1/auth/me/close",
     "/api/v1/auth/tokens",
+    *("/api/v1/invitations/accept", "/api/v1/invitations/show"),
     "/api/v1/api-keys/report-leaked",
 )
 

@@ -30,6 +30,7 @@ from tenants import bulk_import as tenant_import
 from tenants.models import Tenant
 from tests.audit_changes import CHANGES, MEASUREMENTS, NEW, Change
 from tests.support.client import SurfaceClient
+from tests.support.invitations import invited_token
 from tests.support.oidc import REDIRECT_URI, Provider
 from tests.support.people import OPERATOR, PASSWORD, make_agent, make_key, register
 from tests.support.routes import fill
@@ -120,6 +121,8 @@ def test_measurements_raise_no_revision(data: Data, internal: SurfaceClient) -> 
         "refresh_token": data.ids["refresh_token"],
         "email": "alice@example.com",
         "redirect_uri": REDIRECT_URI,
+        "q": "agent",
+        "token": invited_token(data.alice.user, data.alice.tenant),
         "password": PASSWORD,
     }
     User.objects.filter(pk=data.alice.user.pk).update(email=body["email"], email_folded=body["email"])

@@ -12,6 +12,7 @@ from tests.support.client import SurfaceClient
 from tests.support.people import Person, register
 from tests.support.routes import fill, methods_of
 from tests.support.tables import changed_tables, tables
+from tests.support.tokens import values_for
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +86,7 @@ def ids(request: pytest.FixtureRequest, owner: Person) -> dict[str, str]:
         "template_id": template["id"],
         "agent_id": agent["id"],
         "key_id": key["api_key_id"],
+        "token_id": values_for(owner.user, "/api/v1/auth/tokens/{token_id}")["token_id"],
     }
 
 

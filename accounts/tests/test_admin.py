@@ -242,6 +242,7 @@ def test_operator_deletes_a_user_without_tenants(olivia: Operator, alice: Person
     assert olivia.audit_of("user.delete").before == {
         "username": "alice",
         "email": None,
+        "key_notices": True,
         "is_active": True,
         "is_staff": False,
         "is_superuser": False,

@@ -12,13 +12,14 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # Before the field's own index goes: otherwise MariaDB gets two of one name on the way back.
+        migrations.AddIndex(
+            model_name='dailyuse',
+            index=models.Index(fields=['tenant', 'day'], name='daily_use_tenant_day'),
+        ),
         migrations.AlterField(
             model_name='dailyuse',
             name='tenant',
             field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant'),
-        ),
-        migrations.AddIndex(
-            model_name='dailyuse',
-            index=models.Index(fields=['tenant', 'day'], name='daily_use_tenant_day'),
         ),
     ]

@@ -9,19 +9,21 @@ from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.utils import timezone
 
 from accounts import services as accounts
-from accounts.models import Invitation, QueuedMail, TokenSession, User
+from accounts.models import Invitation, PersonalToken, QueuedMail, TokenSession, User
 from agents import services
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
 from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.models import AuditEntry
-from tenants.models import Membership, Tenant
+from tenants.models import Membership, Tenant, TenantInvitation
+from tests.support.invitations import invite
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+from tests.support.tokens import add_token
 
 # Each kind after those that it refers to.
-_MEMBER = (User, TokenSession, Invitation, QueuedMail)
-_TENANT = (Tenant, Membership)
+_MEMBER = (User, TokenSession, PersonalToken, Invitation, QueuedMail)
+_TENANT = (Tenant, Membership, TenantInvitation)
 _CONTENT = (Template, Agent, ConfigVersion, AgentActivity, PluginSetting)
 _KEYS = (ApiKey, KeySecret, DailyUse, UsageLogEntry, AuditEntry)
 # The kinds that disappear, by a name for the deletion.
@@ -51,7 +53,11 @@ class Objects:
         """Store the rows of these kinds as they were, all at once."""
         with transaction.atomic():
             for kind in kinds:
-                kind._base_manager.bulk_create(self.rows[kind], ignore_conflicts=True)
+                if kind._meta.parents:  # which `bulk_create` does not take
+                    for row in self.rows[kind]:
+                        row.save_base(raw=True, force_insert=True)
+                else:
+                    kind._base_manager.bulk_create(self.rows[kind], ignore_conflicts=True)
 
 
 def make_objects() -> Objects:
@@ -69,6 +75,8 @@ def make_objects() -> Objects:
     log_usage(action="chat", tenant_id=alice.tenant.pk)
     accounts.request_reset(actor=OPERATOR, email="bob@example.com")
     accounts.invite(actor=OPERATOR, email="dora@example.com")
+    invite(alice.user, alice.tenant)
+    add_token(bob.user)
     DailyUse.unscoped.bulk_create(
         [DailyUse(subject=key.key.pk, day=timezone.now().date(), tenant_id=alice.tenant.pk, uses=1)]
     )

@@ -146,6 +146,8 @@ class RequestObjects:
         self._sign_in()
         newest = self.session.get(f"{self._url}/api/v1/auth/sessions?limit=1", headers=self.headers).json()
         ids["session_id"] = newest[0]["id"]
+        for former in self.session.get(f"{self._url}/api/v1/auth/tokens", headers=self.headers).json():
+            self.session.delete(f"{self._url}/api/v1/auth/tokens/{former['id']}", headers=self.headers)
         ids["token_id"] = self._created("auth/tokens", name=name, scope="read", **_CONFIRMED)["id"]
         return {**ids, "api_key": key["api_key"], **dict.fromkeys(("number", "version", "from", "to"), 1)}
 
