@@ -55,7 +55,7 @@ class Objects:
             for kind in kinds:
                 if kind._meta.parents:  # which `bulk_create` does not take
                     for row in self.rows[kind]:
-                        row.save_base(raw=True, force_insert=True)
+                        row.save_base(raw=True)
                 else:
                     kind._base_manager.bulk_create(self.rows[kind], ignore_conflicts=True)
 

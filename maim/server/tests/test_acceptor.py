@@ -79,9 +79,14 @@ def client() -> Iterator[Client]:
         yield Client(stack)
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
+def run(scenario: Callable[[], Awaitable[None]], client: Client) -> None:
+    """Run a scenario on an event loop of its own, and close the connections, for which the loop's end would wait."""
+
     async def main() -> None:
         await scenario()
+        for connection in client.connected:
+            connection.close()
+        await asyncio.sleep(0)
 
     uvloop.run(main())
 
@@ -95,7 +100,7 @@ def test_all_that_wait_are_accepted_in_a_few_turns_of_the_loop(client: Client) -
         accepting.close()
         assert turns < MAX_AT_ONCE, "one in each turn would have taken twice as many"
 
-    run(scenario)
+    run(scenario, client)
 
 
 def test_lack_of_files_is_logged_and_waited_for(
@@ -117,7 +122,7 @@ def test_lack_of_files_is_logged_and_waited_for(
         await client.until_connected(1)
         accepting.close()
 
-    run(scenario)
+    run(scenario, client)
 
 
 def test_closed_acceptor_does_not_try_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,4 +141,4 @@ def test_closed_acceptor_does_not_try_again(client: Client, monkeypatch: pytest.
             await asyncio.sleep(0.001)
         assert listener.tries == tries
 
-    run(scenario)
+    run(scenario, client)

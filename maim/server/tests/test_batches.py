@@ -207,11 +207,12 @@ def test_hung_batches_do_not_block_others(database: Database, monkeypatch: pytes
 
 
 def test_cancelled_request_fails_no_other_of_its_batch(database: Database) -> None:
-    database.at_once = range(MAX_CONCURRENT_BATCHES)
-
     async def scenario(queue: Batches) -> None:
         asked = [asyncio.create_task(reply_to(queue, number)) for number in range(MAX_CONCURRENT_BATCHES + 2)]
         gone, waiting = asked[MAX_CONCURRENT_BATCHES:]
+        await until(lambda: len(database.batches) == MAX_CONCURRENT_BATCHES)
+        first, database.go_on = database.go_on, threading.Event()
+        first.set()
         await until(lambda: [MAX_CONCURRENT_BATCHES, MAX_CONCURRENT_BATCHES + 1] in database.batches)
         gone.cancel()
         database.go_on.set()
