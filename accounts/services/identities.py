@@ -104,9 +104,13 @@ def user_of_identity(*, actor: Actor, proven: ProvenIdentity) -> User | None:
     """
     user = _use(proven)
     if user is None:
-        _check_email_is_free(proven)
-        return None
-    return update_roles(actor=actor, user=user, proven=proven)
+        try:
+            _check_email_is_free(proven)
+        except Forbidden:
+            user = _use(proven)  # the address may be of a user whom this identity got meanwhile
+            if user is None:
+                raise
+    return None if user is None else update_roles(actor=actor, user=user, proven=proven)
 
 
 @transactional

@@ -328,6 +328,23 @@ class TestRaces:
         assert [response.status_code for response in responses] == [200] * 3
         assert User.objects.count() == Identity.objects.count() == 1
 
+    def test_identity_that_was_registered_meanwhile_signs_in(
+        self, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its address is then that of a user without a password, which refuses any other identity."""
+        claims: dict[str, Any] = {"preferred_username": "alice", **EMAIL}
+        check_email, others = identities._check_email_is_free, []
+
+        def after_another_sign_in(proven: identities.ProvenIdentity) -> None:
+            monkeypatch.setattr(identities, "_check_email_is_free", check_email)
+            others.append(sign_in(provider, **claims).status_code)
+            check_email(proven)
+
+        monkeypatch.setattr(identities, "_check_email_is_free", after_another_sign_in)
+
+        assert [sign_in(provider, **claims).status_code, *others] == [200, 200]
+        assert User.objects.count() == Identity.objects.count() == 1
+
     def test_challenge_that_is_used_twice_at_once_links_once(self, provider: Provider) -> None:
         user = register("alice").user
         User.objects.update(email=EMAIL["email"], email_folded=EMAIL["email"])
