@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-browser test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
+.PHONY: help run test test-access test-browser test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,6 +40,9 @@ test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousan
 	  agents/tests/test_config_adoption.py agents/tests/test_effective.py agents/tests/test_tenant_defaults.py \
 	  agents/tests/test_transfer_files.py agents/tests/test_config_import.py agent_config/tests/test_trust.py \
 	  agent_config/tests/test_layers.py agent_config/tests/test_schema_validation.py tests/test_fastpath_fuzz.py tests/test_large_lists.py $(ARGS)
+
+test-access: $(VENV)/installed-requirements-dev.txt ## Remove each access check in turn, and see a test fail (half an hour)
+	@$(BIN)/python -m pytest -q -s -o "python_files=*.py" tests/long/access_checks.py $(ARGS)
 
 check: lint types contracts check-migrations ## Everything that needs no server: lint, types, contracts, migrations
 
