@@ -53,6 +53,9 @@ def _pipe(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     reading, writing = nudges._pipe or (-1, -1)
     yield
     os.close(writing)  # which ends the thread that listens
+    for thread in threading.enumerate():
+        if thread.name == "nudges":
+            thread.join(WAIT)
     os.close(reading)
 
 
