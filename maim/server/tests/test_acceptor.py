@@ -7,8 +7,8 @@ import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
+from contextlib import ExitStack, closing
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -48,7 +48,7 @@ class Connected(asyncio.Protocol):
         self._connected.append(transport)
 
 
-class Client:
+class Clients:
     """Clients of a listening socket, and the connections that it accepted."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -74,71 +74,72 @@ class Client:
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
+def clients() -> Iterator[Clients]:
     with ExitStack() as stack:
-        yield Client(stack)
+        yield Clients(stack)
 
 
-def run(scenario: Callable[[], Awaitable[None]], client: Client) -> None:
+def run(scenario: Callable[[], Awaitable[None]], clients: Clients) -> None:
     """Run a scenario on an event loop of its own, and close the connections, for which the loop's end would wait."""
 
     async def main() -> None:
-        await scenario()
-        for connection in client.connected:
-            connection.close()
-        await asyncio.sleep(0)
+        try:
+            await scenario()
+        finally:
+            for connection in clients.connected:
+                connection.close()
+            await asyncio.sleep(0)
 
     uvloop.run(main())
 
 
-def test_all_that_wait_are_accepted_in_a_few_turns_of_the_loop(client: Client) -> None:
-    client.connect(2 * MAX_AT_ONCE)
+def test_all_that_wait_are_accepted_in_a_few_turns_of_the_loop(clients: Clients) -> None:
+    clients.connect(2 * MAX_AT_ONCE)
 
     async def scenario() -> None:
-        accepting = Acceptor(client.listener, client.protocol)
-        turns = await client.until_connected(2 * MAX_AT_ONCE)
-        accepting.close()
+        with closing(Acceptor(clients.listener, clients.protocol)):
+            turns = await clients.until_connected(2 * MAX_AT_ONCE)
         assert turns < MAX_AT_ONCE, "one in each turn would have taken twice as many"
 
-    run(scenario, client)
+    run(scenario, clients)
 
 
 def test_lack_of_files_is_logged_and_waited_for(
-    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    clients: Clients, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(acceptor, "_AGAIN_SECONDS", 0.05)
-    listener = FullListener(client.listener)
-    client.connect(1)
+    listener = FullListener(clients.listener)
+    clients.connect(1)
 
     async def scenario() -> None:
-        with caplog.at_level(logging.ERROR, "maim.server"):
-            accepting = Acceptor(listener, client.protocol)  # type: ignore[arg-type]
+        with (
+            caplog.at_level(logging.ERROR, "maim.server"),
+            closing(Acceptor(cast("socket.socket", listener), clients.protocol)),
+        ):
             async with asyncio.timeout(WAIT):
                 while listener.tries < 3:
                     await asyncio.sleep(0)
-        assert len(caplog.messages) == 3
-        assert "Too many open files" in caplog.text
-        listener.is_full = False
-        await client.until_connected(1)
-        accepting.close()
+            assert len(caplog.messages) == 3
+            assert "Too many open files" in caplog.text
+            listener.is_full = False
+            await clients.until_connected(1)
 
-    run(scenario, client)
+    run(scenario, clients)
 
 
-def test_closed_acceptor_does_not_try_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_acceptor_does_not_try_again(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "_AGAIN_SECONDS", 0)
-    listener = FullListener(client.listener)
-    client.connect(1)
+    listener = FullListener(clients.listener)
+    clients.connect(1)
 
     async def scenario() -> None:
-        accepting = Acceptor(listener, client.protocol)  # type: ignore[arg-type]
-        async with asyncio.timeout(WAIT):
-            while not listener.tries:
-                await asyncio.sleep(0)
-        accepting.close()
+        with closing(Acceptor(cast("socket.socket", listener), clients.protocol)):
+            async with asyncio.timeout(WAIT):
+                while not listener.tries:
+                    await asyncio.sleep(0)
         tries = listener.tries
         for _ in range(10):
             await asyncio.sleep(0.001)
         assert listener.tries == tries
 
-    run(scenario, client)
+    run(scenario, clients)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import pytest
 
@@ -14,9 +14,7 @@ pytestmark = pytest.mark.embedded
 
 
 class Connection:
-    """A connection that counts its pauses, and when it was read again."""
-
-    resumed: list[Connection]
+    """A connection that tells when it is resumed."""
 
     def __init__(self, resumed: list[Connection]) -> None:
         self.is_paused = False
@@ -30,17 +28,12 @@ class Connection:
         self.resumed.append(self)
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
+def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
     async def main() -> None:
-        await scenario()
+        async with asyncio.timeout(WAIT):
+            await scenario()
 
     asyncio.run(main())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 def test_few_refusals_pause_nobody() -> None:
@@ -62,8 +55,10 @@ def test_clients_beyond_the_pace_are_paused_and_resumed_in_order_tick_by_tick() 
         paused = connections[MAX_PER_TICK:]
         assert [each for each in connections if each.is_paused] == paused
 
-        numbers = set[int]()
-        await until(lambda: numbers.add(len(resumed)) or resumed == paused)  # type: ignore[func-returns-value]
+        numbers = {len(resumed)}
+        while resumed != paused:
+            await asyncio.sleep(0)
+            numbers.add(len(resumed))
         assert numbers == {0, MAX_PER_TICK, 2 * MAX_PER_TICK, 3 * MAX_PER_TICK}
 
     run(scenario)
@@ -75,7 +70,8 @@ def test_next_tick_begins_with_none_refused() -> None:
         pace = RefusalPace()
         for _ in range(MAX_PER_TICK + 1):
             pace.count(Connection(resumed))
-        await until(lambda: len(resumed) == 1)
+        while not resumed:
+            await asyncio.sleep(0)
         again = Connection(resumed)
         pace.count(again)
         assert not again.is_paused
