@@ -10,6 +10,7 @@ import pytest
 from apikeys import services
 from apikeys.services import IssuedKey
 from tenants import services as tenants
+from tenants.models import Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
@@ -87,6 +88,19 @@ def test_whole_secret_finds_its_key_also_after_a_rotation(alice: Person, charlie
         assert post(charlie, secret)["api_keys"] == {"items": [], "has_more": False}
     other = tenants.create_tenant(actor=alice.actor, tenant_name="other", tenant_type="enterprise")
     assert post(alice, key.secret, tenant_id=other.id)["api_keys"]["items"] == []
+
+
+def test_tenant_that_requires_a_second_factor_is_left_out(alice: Person, key: IssuedKey) -> None:
+    Tenant.objects.filter(pk=alice.tenant.id).update(requires_mfa=True)
+
+    for text in ("support", key.key.id, f"mmc_…{key.key.current_secret.hint}", key.secret, "alice"):
+        assert {kind: hits["items"] for kind, hits in post(alice, text).items()} == {
+            "agents": [],
+            "api_keys": [],
+            "members": [],
+        }
+    response = alice.client.send("POST", PATH, {"q": key.secret, "tenant_id": alice.tenant.id})
+    assert (response.status_code, response.json()["code"]) == (403, "TENANT_006")
 
 
 def test_whole_secret_in_a_url_is_rejected(alice: Person, key: IssuedKey) -> None:
