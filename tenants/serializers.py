@@ -270,7 +270,7 @@ class AuditEntryResponse(serializers.Serializer[Any]):
             "actor_id": entry.actor_id if is_person else None,
             "actor_name": (entry.actor_label or None) if is_person else None,
             "address": (entry.address or None) if is_person else None,
-            "token_id": entry.token_id,
+            "token_id": entry.token_id if is_person else None,
             "action": entry.action,
             "object_id": entry.object_id,
             "before": entry.before,

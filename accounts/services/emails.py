@@ -42,9 +42,14 @@ def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: 
         raise Invalid(errors)
     if is_new or (user.email_verified and email is None):
         confirm_password(actor=actor, user=user, password=password)
-    changed = _change_email(actor=actor, user=user, email=email)
     others = changes.copy()
     del others["email"]
+    return _change_profile(actor=actor, user=user, email=email, others=others)
+
+
+@transactional
+def _change_profile(*, actor: Actor, user: User, email: str | None, others: UserChanges) -> User:
+    changed = _change_email(actor=actor, user=user, email=email)
     return update_user(actor=actor, user_id=user.id, changes=others) if others else changed
 
 

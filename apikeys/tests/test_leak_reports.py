@@ -14,6 +14,7 @@ from core.ids import agent_id, tenant_id
 from core.models import AuditEntry
 from core.setting_types import AuthRate
 from tests.support.people import Person, join, make_agent, make_key
+from tests.support.tokens import script
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 PATH = "/api/v1/api-keys/report-leaked"
@@ -53,13 +54,14 @@ def test_text_that_is_no_key_is_rejected(charlie: Person) -> None:
 
 def test_tenant_learns_of_the_report_and_not_who_made_it(alice: Person, agent: Agent, charlie: Person) -> None:
     issued = make_key(agent)
-    report(charlie, issued.secret, where="https://example.com/paste")
+    leak = {"api_key": issued.secret, "where": "https://example.com/paste"}
+    assert script(charlie.user).send("POST", "/api/v1/api-keys/report-leaked", leak).status_code == 200
     audit = f"/api/v1/tenants/{alice.tenant.id}/audit?action=key.report_leak"
 
     (entry,) = alice.client.get(audit).json()["data"]["items"]
 
     assert (entry["object_id"], entry["after"]["where"]) == (issued.key.id, "https://example.com/paste")
-    assert (entry["actor_id"], entry["actor_name"], entry["address"]) == (None, None, None)
+    assert [entry[name] for name in ("actor_id", "actor_name", "address", "token_id")] == [None] * 4
     by_person = alice.client.get(f"{audit}&actor_id={charlie.user.id}").json()["data"]["items"]
     assert by_person == []
     assert AuditEntry.objects.latest("id").actor_id == charlie.user.id, "operators see who it was"
