@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, NotRequired, TypedDict, Unpack
 
 from django.db import connection
 from django.db.models import ProtectedError, QuerySet
@@ -19,7 +20,7 @@ from agent_config.document import agent_defaults
 from agent_config.schema import DEFAULT
 from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, counts, epoch
-from core.actor import Actor, ActorKind
+from core.actor import Actor, ActorKind, TokenScope
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Conflict, Invalid, Unauthenticated
 from core.models import FeedEntry
@@ -27,11 +28,12 @@ from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
 from tenants import invitations
-from tenants.access import check_creation, check_secrets, lock_tenant
+from tenants.access import check_creation, check_secrets, get_tenant, lock_tenant
 from tenants.errors import NAME_TAKEN, FactorRequired, OwnsTenants
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
 from tenants.notices import tell_of_required_factor
+from tenants.roles import Access
 from tenants.templates import templates_below
 
 _NAMED_TENANTS = 100  # in the response about an account that cannot be closed yet
@@ -243,6 +245,33 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     row.delete()
     accounts.end_tokens_in(actor, tenant_id=tenant.id)
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
+
+
+class TokenValues(TypedDict):
+    """What a person chooses of a personal access token, and their password."""
+
+    name: str
+    scope: TokenScope
+    expires_at: NotRequired[datetime | None]
+    password: NotRequired[str | None]
+
+
+def create_personal_token(
+    *, actor: Actor, user: User, tenant_id: str | None = None, **values: Unpack[TokenValues]
+) -> accounts.CreatedToken:
+    """Create a personal access token, for one of the person's tenants or for all.
+
+    Raise what `get_tenant` would for the tenant, and what `accounts.services.create_token` does.
+    """
+    if tenant_id is None:
+        return accounts.create_token(actor=actor, user=user, **values)
+    get_tenant(actor, tenant_id, Access.READ)
+
+    def check() -> None:
+        # Again, under the lock under which members leave: otherwise the token would outlast the membership.
+        get_tenant(actor, lock_tenant(tenant_id).id, Access.READ)
+
+    return accounts.create_token(actor=actor, user=user, tenant_id=tenant_id, check=check, **values)
 
 
 class ListedMembership(NamedTuple):

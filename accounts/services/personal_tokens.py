@@ -7,6 +7,7 @@ whoever knows the password and means to end tokens can revoke them, and programs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -66,11 +67,13 @@ def create_token(
     tenant_id: str | None = None,
     expires_at: datetime | None = None,
     password: str | None = None,
+    check: Callable[[], object] | None = None,
 ) -> CreatedToken:
     """Create a token of the person who acts, for one of their tenants or for all. Tell them by mail.
 
-    Without `expires_at` it is good for DEFAULT_LIFETIME, or as long as is allowed. Raise Invalid for a bad name or
-    time, Conflict for more than MAX_TOKENS, and what `confirm_password` does.
+    Without `expires_at` it is good for DEFAULT_LIFETIME, or as long as is allowed. `check` is called first in the
+    transaction that stores it, and raises if they may not enter the tenant. Raise Invalid for a bad name or time,
+    Conflict for more than MAX_TOKENS, and what `confirm_password` does.
     """
     now = timezone.now()
     _check_name(name)
@@ -87,12 +90,14 @@ def create_token(
         created_at=now,
         expires_at=expires_at,
     )
-    _add(actor=actor, user=user, row=row)
+    _add(actor=actor, user=user, row=row, check=check)
     return CreatedToken(row, token)
 
 
 @transactional
-def _add(*, actor: Actor, user: User, row: PersonalToken) -> None:
+def _add(*, actor: Actor, user: User, row: PersonalToken, check: Callable[[], object] | None) -> None:
+    if check is not None:
+        check()
     locked = lock_confirmed(user)
     if locked.personal_tokens.count() >= MAX_TOKENS:
         raise Conflict(_("You have as many personal access tokens as are possible; revoke one first"))

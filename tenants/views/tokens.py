@@ -19,8 +19,7 @@ from accounts.views.sign_in import NoStoreMixin
 from core.http.fields import SliceQuerySerializer
 from core.http.operations import ListOf, operation
 from core.http.views import V1View
-from tenants.access import get_tenant
-from tenants.roles import Access
+from tenants import services as tenants
 
 
 class TokenListView(NoStoreMixin, V1View):
@@ -46,9 +45,7 @@ class TokenListView(NoStoreMixin, V1View):
     def post(self, request: Request) -> Response:
         assert isinstance(request.user, User)
         body = self.validated_data(PersonalTokenRequest)
-        if "tenant_id" in body:
-            get_tenant(self.actor, body["tenant_id"], Access.READ)
-        created = services.create_token(actor=self.actor, user=request.user, **body)
+        created = tenants.create_personal_token(actor=self.actor, user=request.user, **body)
         return Response({**PersonalTokenResponse(created.row).data, "token": created.token})
 
 
