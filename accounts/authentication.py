@@ -10,11 +10,11 @@ from core.http.request_context import RequestContext
 from core.scrubbing import TOKEN_PREFIX
 
 
-class SessionTokenAuthentication(BaseAuthentication):
+class BearerAuthentication(BaseAuthentication):
     """Authentication by `Authorization: Bearer <access token>` (RFC 6750). It loads the user at every request.
 
     The token is that of a session, or a personal access token: `request.auth` is the session's id, or a TokenGrant,
-    which `BaseView.check_permissions` holds against the method's `@operation`.
+    whose scope `BaseView.check_permissions` compares with the method's `@operation`.
     """
 
     def authenticate(self, request: Request) -> AuthenticatedSession | AuthenticatedToken | None:

@@ -341,10 +341,10 @@ class LinkChallenge(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation of whoever has an e-mail address. It counts once, until it expires or is revoked.
+    """An invitation of an e-mail address, which is valid once, until it expires or is revoked.
 
-    That of an operator is one to register. A person's is one into a tenant (tenants.models.TenantInvitation), by which
-    somebody new registers, too.
+    An operator invites to register, a person into a tenant (tenants.models.TenantInvitation), with which new people
+    may also register.
     """
 
     id = IdField(primary_key=True, default=ids.invitation_id, editable=False)
@@ -358,7 +358,7 @@ class Invitation(models.Model):
         editable=False,
         related_name="sent_invitations",
     )
-    # Not if a person, who may be anybody, was shown the link: then its use proves nothing about the address.
+    # False where the inviter was shown the link: its use does not prove the address.
     confirms_email = models.BooleanField(default=True, db_default=True, editable=False)
     # That of the token in the link; None until the mail with it is sent.
     digest = ExactCharField(max_length=64, null=True, unique=True, editable=False)

@@ -36,8 +36,8 @@ from core.waiting import waiting
 log = logging.getLogger("maim.oidc")
 
 DEADLINE_SECONDS = 5.0
-# Of the public surface's 32 threads, beside those that hash (accounts.hashers): so many ask, each provider's share of
-# them but FEWEST_AT_ONCE at least, and so many wait for one of a provider's threads.
+# Threads that ask providers: AT_ONCE divided among them, and at least FEWEST_AT_ONCE for each. WAITING more requests
+# for a provider wait WAIT_SECONDS for one of its threads.
 AT_ONCE, FEWEST_AT_ONCE = 8, 2
 WAITING, WAIT_SECONDS = 4, 1.0
 _TIMEOUT_SECONDS = 3.0  # of a connection, and between two pieces of a response

@@ -1,6 +1,6 @@
 """The throttle of sign-ins, registrations, changed addresses, invitations, links in mails and reports of leaks.
 
-Its rates are set by MAIM_AUTH_RATE.
+MAIM_AUTH_RATE sets its rates, except five invitations of an address in an hour.
 
 Attempts on an account are counted for each address first, so that somebody who guesses locks out their own address.
 All addresses together have three times as many attempts. An address from which the account was signed in to lately is
@@ -98,7 +98,7 @@ def attempt(*, account: str, address: str) -> None:
         _with_limiter(partial(_count, _Attempt.of(account, address), rate))
 
 
-def invite(*, email: str) -> None:
+def count_invitation(*, email: str) -> None:
     """Count one invitation of an e-mail address, whoever sends it. Raise TooMany after five within an hour."""
     if settings.AUTH_RATE is not None:
         item = RateLimitItemPerHour(_INVITATIONS_AN_HOUR)

@@ -41,7 +41,7 @@ _MAILS = {
 
 
 class Event(NamedTuple):
-    """Something to tell once: of its kind, its subject (a key, an agent or a tenant) and the occasion."""
+    """A notice that may exist already: its kind, its subject (a key, an agent or a tenant) and occasion name it."""
 
     tenant_id: str
     kind: Notice.Kind
@@ -60,14 +60,14 @@ class QuotaLevel(NamedTuple):
     percent: int
 
 
-def tell_leak(key: ApiKey, secret: KeySecret) -> None:
+def notify_leak(key: ApiKey, secret: KeySecret) -> None:
     """Tell that a secret of a key was reported as leaked. Call it in the transaction of the report."""
     details = {"key_name": key.name, "api_key": keyformat.masked(secret.hint)}
     _tell(Event(key.tenant_id, Notice.Kind.KEY_LEAKED, key.id, str(secret.pk), details))
 
 
 @transactional
-def tell_quotas(levels: Iterable[QuotaLevel]) -> None:
+def notify_quotas(levels: Iterable[QuotaLevel]) -> None:
     """Tell how much of quotas is used. A quota that is changed is told anew."""
     for tenant_id, subject, period, limit, percent in levels:
         details = {"name": _name_of(tenant_id, subject), "limit": limit, "percent": percent}
@@ -75,14 +75,14 @@ def tell_quotas(levels: Iterable[QuotaLevel]) -> None:
         _tell(Event(tenant_id, Notice.Kind.QUOTA_REACHED, subject, occasion, details))
 
 
-def tell_expiries() -> int:
+def notify_expiries() -> int:
     """Tell which active keys expire within EXPIRY_DAYS, and return how many there were to tell."""
     now = timezone.now()
     last = now + timedelta(days=max(EXPIRY_DAYS))
     keys = ApiKey.unscoped.filter(status=KeyStatus.ACTIVE, expires_at__gt=now, expires_at__lte=last)
     ids = list(keys.order_by("expires_at", "pk").values_list("pk", flat=True))
     return sum(
-        _tell_expiries(keys.filter(pk__in=ids[start : start + SLICE]), now) for start in range(0, len(ids), SLICE)
+        _notify_expiries(keys.filter(pk__in=ids[start : start + SLICE]), now) for start in range(0, len(ids), SLICE)
     )
 
 
@@ -108,7 +108,7 @@ def sweep() -> int:
 
 
 @transactional
-def _tell_expiries(keys: QuerySet[ApiKey], now: datetime) -> int:
+def _notify_expiries(keys: QuerySet[ApiKey], now: datetime) -> int:
     events = [_expiry(key, now) for key in keys]
     told = Notice.unscoped.filter(kind=Notice.Kind.KEY_EXPIRES, subject__in=[event.subject for event in events])
     known = set(told.values_list("subject", "occasion"))

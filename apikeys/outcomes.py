@@ -26,7 +26,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 MINUTES_KEPT_FOR, HOURS_KEPT_FOR = timedelta(hours=48), timedelta(days=90)
 # The tenant of keys that belong to none, and of the sums over all tenants.
 INSTALLATION = ""
-_VALID = "VALID"  # of the codes, which `apikeys.verification` has
+_VALID = "VALID"  # as in apikeys.verification, which this module must not import
 # So many rows are swept in one transaction, so that nobody waits long for their locks.
 SLICE = 1000
 

@@ -198,7 +198,7 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     if row.leaked_at is None:
         row.leaked_at, row.leaked_where = timezone.now(), where
         row.save(update_fields=["leaked_at", "leaked_where"])
-        notices.tell_leak(key, row)
+        notices.notify_leak(key, row)
         key.updated_at = row.leaked_at
         key.save(update_fields=["updated_at"])
     # Also for a later report, so that it is not answered before the first one has taken effect.

@@ -37,7 +37,7 @@ class TokenScope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenGrant:
-    """The rights of a personal access token: of its owner's, those of its scope, in one tenant or in all."""
+    """The rights of a personal access token: its scope, in one tenant or in all of its owner's."""
 
     id: str
     scope: TokenScope

@@ -211,8 +211,8 @@ class Environment(BaseSettings):
     )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
-        description="Attempts to sign in, to register and to report leaked keys a minute, on an account from one "
-        "address (from all together three times as many), and from an address; `off` for load tests.",
+        description="Attempts to sign in, to register, to use links and to report leaked keys a minute, on an account "
+        "from one address (from all together three times as many), and from an address; `off` for load tests.",
     )
     MAIM_AUTH_IPV6_PREFIX: int = Field(
         64,
@@ -272,7 +272,7 @@ class Environment(BaseSettings):
     )
     MAIM_USAGE_LOG_DAYS: int = Field(30, ge=1, le=3660, description="How long entries of the bots' usage log are kept.")
     MAIM_REFUSAL_DAYS: int = Field(
-        7, ge=1, le=90, description="How long it is kept why keys were refused, of 10,000 refusals of a tenant at most."
+        7, ge=1, le=90, description="How long refused verifications are kept; at most 10,000 of a tenant."
     )
     MAIM_AUDIT_DAYS: int | None = Field(
         None,

@@ -222,7 +222,7 @@ CORS_EXPOSE_HEADERS = [
 # ---- API
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["core.http.rest.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["core.http.rest.CompactJSONRenderer"],

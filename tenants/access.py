@@ -26,11 +26,11 @@ from tenants.errors import FactorRequired, TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantStatus
 from tenants.roles import ALLOWED, Access
 
-# Which a suspended tenant allows.
+# The accesses that a suspended tenant allows, and a personal access token that may only read.
 READING = frozenset({Access.READ, Access.READ_AUDIT, Access.READ_INVITATIONS})
 
 
-# In the SQL itself, because that of lists is prepared (core.prepared.prepared_sql), with places for their values alone.
+# A literal in the SQL, because prepared lists (core.prepared.prepared_sql) have no parameter for it.
 _FALSE = Func(template="FALSE", output_field=BooleanField())
 _ROLE = _("Your role in this tenant does not allow this; ask its owner")
 _SECRETS = _("Your role in this tenant does not allow you to set secrets; ask its owner")
@@ -50,7 +50,7 @@ def tenant_ids_for(actor: Actor) -> QuerySet[Any, Any]:
 
 
 def memberships_for(actor: Actor) -> QuerySet[Membership]:
-    """Return the memberships by which a person may enter tenants; none for anybody else."""
+    """Return a person's memberships that their token covers, also where a factor is missing; none for others."""
     return _entered_by(actor, Membership.objects.filter(user_id=actor.id))
 
 
@@ -163,6 +163,6 @@ def default_tenant(actor: Actor, access: Access) -> Tenant:
 
 
 def check_secrets(actor: Actor, tenant_id: str, config: Config, stored: Config) -> None:
-    """Raise as `get_tenant` if the actor may not set the secrets of a config that is to be stored in a tenant."""
+    """Raise what `get_tenant` would if `config` sets a secret that `stored` lacks, and the actor may not set any."""
     if not actor.is_trusted and secrets.sets_any(config, stored):
         get_tenant(actor, tenant_id, Access.SET_SECRETS)

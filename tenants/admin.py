@@ -139,7 +139,7 @@ class TenantAdmin(ConfigAdmin):
 
 @admin.register(TenantInvitation)
 class TenantInvitationAdmin(OperatorAdmin):
-    """The invitations that wait. Deleting one revokes it."""
+    """The stored invitations into tenants, also those that are no longer valid. Deleting one revokes it."""
 
     list_display = ("email", "tenant", "role", "inviter", "sent_at", "expires_at")
     ordering = ("-sent_at", "-invitation_ptr_id")

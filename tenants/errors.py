@@ -51,7 +51,7 @@ class MemberNotFound(NotFound):
 
 
 class FactorRequired(Forbidden):
-    """A tenant that its members may use with a second factor alone, and a person without one."""
+    """Access to a tenant that requires a second factor, by a person who has none."""
 
     code = "TENANT_006"
     message = _("This tenant requires a second factor; add one to your account")

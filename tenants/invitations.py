@@ -30,12 +30,12 @@ from tenants.roles import INVITERS, Access
 
 
 def invitations_of(tenant: Tenant) -> QuerySet[TenantInvitation]:
-    """Return the invitations into a tenant that are good, newest first."""
-    return _good().filter(tenant=tenant).order_by("-sent_at", "-invitation_ptr_id")
+    """Return the invitations into a tenant that are valid, newest first."""
+    return _valid_invitations().filter(tenant=tenant).order_by("-sent_at", "-invitation_ptr_id")
 
 
 def get_invitation(tenant: Tenant, invitation_id: str) -> TenantInvitation:
-    """Return an invitation into a tenant that is good. Raise InvitationNotFound."""
+    """Return a valid invitation into a tenant. Raise InvitationNotFound."""
     invitation = invitations_of(tenant).filter(pk=invitation_id).first()
     if invitation is None:
         raise InvitationNotFound
@@ -100,9 +100,13 @@ def revoke(*, actor: Actor, tenant: Tenant, invitation_id: str) -> None:
     _end(actor, invitation)
 
 
-def show(*, actor: Actor, token: str) -> TenantInvitation:
+def find(*, actor: Actor, token: str) -> TenantInvitation:
     """Return the invitation of a token, with its tenant and inviter. Raise BadMailLink, and TooMany."""
-    return _find(actor, token)
+    found = accounts.find_invitation(actor=actor, token=token)
+    invitation = _valid_invitations().filter(pk=found.pk).first()
+    if invitation is None:
+        raise BadMailLink
+    return invitation
 
 
 def accept(*, actor: Actor, token: str) -> Membership:
@@ -111,7 +115,7 @@ def accept(*, actor: Actor, token: str) -> Membership:
     A link that came by mail confirms the address of the account. Raise BadMailLink, ForAnotherAddress, Conflict for a
     member, TenantReadOnly, TenantLimitReached, and TooMany.
     """
-    return _accept(actor=actor, found=_find(actor, token))
+    return _accept(actor=actor, found=find(actor=actor, token=token))
 
 
 @transactional
@@ -130,7 +134,7 @@ def _accept(*, actor: Actor, found: TenantInvitation) -> Membership:
 
 
 def lock_invitation(found: Invitation) -> TenantInvitation | None:
-    """Lock an invitation and its tenant, and return it with that, or None if it is not good any more.
+    """Lock an invitation and its tenant, and return it with that, or None if it is not valid any more.
 
     Raise TenantReadOnly if the tenant is suspended.
     """
@@ -139,8 +143,10 @@ def lock_invitation(found: Invitation) -> TenantInvitation | None:
         lock_tenant(tenant_id or "")
     except TenantNotFound:
         return None
-    Invitation.objects.select_for_update().filter(pk=found.pk).first()  # which another mail with it would renew
-    invitation = _good().filter(pk=found.pk, digest=found.digest).first()
+    Invitation.objects.select_for_update().filter(
+        pk=found.pk
+    ).first()  # locked, because sending its mail again renews the token
+    invitation = _valid_invitations().filter(pk=found.pk, digest=found.digest).first()
     if invitation is not None and invitation.tenant.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly
     return invitation
@@ -151,20 +157,11 @@ def join(*, actor: Actor, invitation: TenantInvitation, user: User) -> Membershi
     return members.add_member(actor=actor, tenant=invitation.tenant, user_id=user.pk, role=Role(invitation.role))
 
 
-def _good() -> QuerySet[TenantInvitation]:
+def _valid_invitations() -> QuerySet[TenantInvitation]:
     """Return the invitations that have not expired, and whose senders may still invite."""
     inviters = Membership.objects.filter(tenant=OuterRef("tenant"), user=OuterRef("inviter"), role__in=INVITERS)
     rows = TenantInvitation.objects.select_related("tenant", "inviter")
     return rows.filter(Exists(inviters), inviter__is_active=True, expires_at__gt=timezone.now())
-
-
-def _find(actor: Actor, token: str) -> TenantInvitation:
-    """Return the invitation of a token. Raise BadMailLink, and TooMany."""
-    found = accounts.find_invitation(actor=actor, token=token)
-    invitation = _good().filter(pk=found.pk).first()
-    if invitation is None:
-        raise BadMailLink
-    return invitation
 
 
 def _end(actor: Actor, invitation: TenantInvitation) -> None:

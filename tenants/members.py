@@ -20,7 +20,7 @@ from tenants.access import get_tenant, lock_tenant
 from tenants.capacity import Resource, check_limit
 from tenants.errors import NAME_TAKEN, MemberNotFound, TenantReadOnly
 from tenants.models import Membership, OwnershipOffer, Role, Tenant, TenantStatus
-from tenants.notices import tell
+from tenants.notices import notify_member
 from tenants.roles import Access
 
 OFFER_LIFETIME = timedelta(days=7)
@@ -48,7 +48,7 @@ def change_role(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Me
     row = _lock_to_manage(actor, tenant)
     membership = _get_member(row, user_id)
     _check_no_owner(row, user_id, role)
-    return _store_and_tell(actor, row, membership, role)
+    return _store_and_notify(actor, row, membership, role)
 
 
 @transactional_and_propagated
@@ -64,11 +64,11 @@ def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Non
         _hand_over(actor, row, user_id)
         return
     _check_no_owner(row, user_id, role)
-    _store_and_tell(actor, row, _find_member(row, user_id) or _new_member(row, user_id), role)
+    _store_and_notify(actor, row, _find_member(row, user_id) or _new_member(row, user_id), role)
 
 
 def add_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Membership:
-    """Give a person who wants it a role in a locked tenant, and return the membership. Raise TenantLimitReached."""
+    """Add a user to a locked tenant, without a mail, and return the membership. Raise TenantLimitReached."""
     return _store(actor, _new_member(tenant, user_id), role)
 
 
@@ -87,7 +87,7 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
     OwnershipOffer.objects.filter(tenant=row, user_id=user_id).delete()
     accounts.end_tokens_in(actor, tenant_id=row.id, user_id=user_id)
     audit.record(actor=actor, action="membership.remove", object_id=row.id, tenant_id=row.id, before=before)
-    tell(QueuedMail.Kind.MEMBER_REMOVED, actor=actor, tenant=row, user_id=user_id)
+    notify_member(QueuedMail.Kind.MEMBER_REMOVED, actor=actor, tenant=row, user_id=user_id)
 
 
 @transactional
@@ -104,7 +104,7 @@ def offer_tenant(*, actor: Actor, tenant: Tenant, user_id: str) -> OwnershipOffe
     OwnershipOffer.objects.filter(tenant=row).delete()
     offer = OwnershipOffer.objects.create(tenant=row, user_id=user_id, expires_at=timezone.now() + OFFER_LIFETIME)
     audit.record(actor=actor, action="ownership.offer", object_id=row.id, tenant_id=row.id, after={"owner_id": user_id})
-    tell(QueuedMail.Kind.TENANT_OFFERED, actor=actor, tenant=row, user_id=user_id)
+    notify_member(QueuedMail.Kind.TENANT_OFFERED, actor=actor, tenant=row, user_id=user_id)
     return offer
 
 
@@ -115,7 +115,9 @@ def withdraw_offer(*, actor: Actor, tenant: Tenant) -> OwnershipOffer:
     Raise Conflict if there is none, and Forbidden for all but the owner and the person whom it is offered to.
     """
     row = lock_tenant(tenant.pk)
-    offer = _get_offer(row)
+    offer = _find_offer(row)
+    if offer is None:
+        raise Conflict(_("There is no open offer of this tenant"))
     if offer.user_id != actor.id:
         get_tenant(actor, row.pk, Access.OWN)
     OwnershipOffer.objects.filter(tenant=row).delete()
@@ -136,9 +138,9 @@ def accept_tenant(*, actor: Actor, tenant: Tenant) -> Tenant:
     Raise Conflict if it is not offered to the person who acts, TenantReadOnly, and TenantNameTaken.
     """
     row = lock_tenant(tenant.pk)
-    offer = _get_offer(row)
-    if offer.user_id != actor.id:
-        raise _no_offer()
+    offer = _find_offer(row)
+    if offer is None or offer.user_id != actor.id:
+        raise Conflict(_("There is no open offer of this tenant for you; ask its owner for one"))
     if row.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly
     accounts.lock_user(offer.user_id)  # so that they cannot close their account meanwhile
@@ -195,10 +197,10 @@ def _store(actor: Actor, membership: Membership, role: Role) -> Membership:
     return membership
 
 
-def _store_and_tell(actor: Actor, tenant: Tenant, membership: Membership, role: Role) -> Membership:
+def _store_and_notify(actor: Actor, tenant: Tenant, membership: Membership, role: Role) -> Membership:
     """Store the role that somebody else gave a person, and tell them if it is a new one."""
     if membership.role != role:
-        tell(QueuedMail.Kind.ROLE_CHANGED, actor=actor, tenant=tenant, user_id=membership.user_id, role=role)
+        notify_member(QueuedMail.Kind.ROLE_CHANGED, actor=actor, tenant=tenant, user_id=membership.user_id, role=role)
     return _store(actor, membership, role)
 
 
@@ -224,20 +226,15 @@ def _hand_over(actor: Actor, tenant: Tenant, user_id: str) -> None:
     owner = User.objects.get(pk=user_id).username
     for person, role in ((former, Role.ADMIN), (user_id, Role.OWNER)):
         if person is not None:
-            tell(QueuedMail.Kind.OWNER_CHANGED, actor=actor, tenant=tenant, user_id=person, role=role, person=owner)
+            notify_member(
+                QueuedMail.Kind.OWNER_CHANGED, actor=actor, tenant=tenant, user_id=person, role=role, person=owner
+            )
     if settings.KEYS_OFF_WITH_OWNER:
         epoch.invalidate(tenant.id)
 
 
-def _get_offer(tenant: Tenant) -> OwnershipOffer:
-    offer = OwnershipOffer.objects.filter(tenant=tenant, expires_at__gt=timezone.now()).first()
-    if offer is None:
-        raise _no_offer()
-    return offer
-
-
-def _no_offer() -> Conflict:
-    return Conflict(_("There is no open offer of this tenant for you; ask its owner for one"))
+def _find_offer(tenant: Tenant) -> OwnershipOffer | None:
+    return OwnershipOffer.objects.filter(tenant=tenant, expires_at__gt=timezone.now()).first()
 
 
 def _audit_state(membership: Membership) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class TenantInvitation(Invitation):
         Tenant, verbose_name=_("tenant"), on_delete=models.CASCADE, related_name="invitations", editable=False
     )
     role = ExactCharField(_("role"), max_length=20, choices=Role.choices, editable=False)
-    # As `created_at`, in this table, whose lists are sorted by it.
+    # A copy of `created_at`, because no index spans both tables.
     sent_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     class Meta:

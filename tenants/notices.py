@@ -8,7 +8,7 @@ from core.actor import Actor
 from tenants.models import Membership, Role, Tenant
 
 
-def tell(
+def notify_member(
     kind: QueuedMail.Kind, *, actor: Actor, tenant: Tenant, user_id: str, role: Role | None = None, person: str = ""
 ) -> None:
     """Queue a mail to a person about a change, unless they made it themselves.
@@ -23,7 +23,7 @@ def tell(
         )
 
 
-def tell_of_required_factor(*, actor: Actor, tenant: Tenant) -> None:
+def notify_members_without_factor(*, actor: Actor, tenant: Tenant) -> None:
     """Queue a mail to each member who has no second factor."""
     without = Membership.objects.filter(~accounts.with_factor("user"), tenant=tenant, user__is_active=True)
     for membership in without.select_related("user").order_by("pk"):

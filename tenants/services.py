@@ -32,7 +32,7 @@ from tenants.access import check_creation, check_secrets, get_tenant, lock_tenan
 from tenants.errors import NAME_TAKEN, FactorRequired, OwnsTenants
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
-from tenants.notices import tell_of_required_factor
+from tenants.notices import notify_members_without_factor
 from tenants.roles import Access
 from tenants.templates import templates_below
 
@@ -133,7 +133,7 @@ def create_tenant(
     """Create a tenant. A person becomes the owner of what they create; others may name an owner.
 
     An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
-    TenantNameTaken, BadConfig, Invalid for a bad name, Forbidden for a token that is for another tenant, and
+    TenantNameTaken, BadConfig, Invalid for a bad name, Forbidden for a token that only reads or is for one tenant, and
     Unauthenticated for a person who was deleted meanwhile.
     """
     check_creation(actor)
@@ -216,7 +216,7 @@ def update_tenant(
         change_feed.publish(FeedEntry.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
     if row.requires_mfa and not before["requires_mfa"]:
-        tell_of_required_factor(actor=actor, tenant=row)
+        notify_members_without_factor(actor=actor, tenant=row)
     return row
 
 
@@ -248,7 +248,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
 
 
 class TokenValues(TypedDict):
-    """What a person chooses of a personal access token, and their password."""
+    """The choices of a person who makes a personal access token, and their password."""
 
     name: str
     scope: TokenScope

@@ -178,7 +178,7 @@ def _refusal(data: Data) -> Any:
 
 
 def _notice(data: Data) -> Any:
-    notices.tell_quotas([QuotaLevel(data.alice.tenant.id, data.agent.id, data.name[:16], 10, 80)])
+    notices.notify_quotas([QuotaLevel(data.alice.tenant.id, data.agent.id, data.name[:16], 10, 80)])
     return Notice.unscoped.latest("id").pk
 
 

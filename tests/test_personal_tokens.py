@@ -69,7 +69,7 @@ class TestOneTenant:
 
         assert client.send("POST", "/api/v1/agents", {"name": "bot"}).json()["tenant_id"] == other.id
 
-    def test_each_access_function_keeps_to_it(self, alice: Person, other: Tenant, agent: Agent) -> None:
+    def test_access_functions_return_only_the_tokens_tenant(self, alice: Person, other: Tenant, agent: Agent) -> None:
         """The routes check the tenant first, but the functions must not rely on that."""
         key = make_key(agent).key
         actor = actor_with(alice, tenant=other)
@@ -119,7 +119,7 @@ class TestOneTenant:
         assert client.get("/api/v1/auth/me").status_code == 401
         assert unbound.get("/api/v1/auth/me").status_code == 200
 
-    def test_it_is_no_more_than_its_owner_may(self, alice: Person, bob: Person, agent: Agent) -> None:
+    def test_token_is_limited_to_its_owners_role(self, alice: Person, bob: Person, agent: Agent) -> None:
         client = script(bob.user, tenant=alice.tenant)
         members.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.id, role=Role.VIEWER)
 
@@ -176,7 +176,7 @@ class TestRoutes:
     def test_unknown_method_gets_405(self, alice: Person) -> None:
         assert script(alice.user).send("DELETE", "/api/v1/agents").status_code == 405
 
-    def test_memberships_are_read_by_those_who_know_tokens(self) -> None:
+    def test_only_listed_modules_query_memberships(self) -> None:
         """A person's memberships are more than what their token is for, so access functions ask for both."""
         found = {
             str(path.relative_to(ROOT))

@@ -126,7 +126,7 @@ def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
     agents.record_activity(agents.Heartbeat(alice.tenant.id, agent.id, 3600))
     log_usage(action="chat", tenant_id=alice.tenant.id)
     refuse(alice.tenant, "request")
-    tell_quotas(alice.tenant.id, range(1))
+    notify_quotas(alice.tenant.id, range(1))
     pair = accounts.sign_in(actor=OPERATOR, user=alice.user)
     members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id)
     return Data(
@@ -286,12 +286,12 @@ def add_refusals(data: Data) -> None:
         refuse(data.alice.tenant, f"request_{number}")
 
 
-def tell_quotas(tenant_id: str, numbers: range) -> None:
-    notices.tell_quotas([QuotaLevel(tenant_id, tenant_id, "all", number, 80) for number in numbers])
+def notify_quotas(tenant_id: str, numbers: range) -> None:
+    notices.notify_quotas([QuotaLevel(tenant_id, tenant_id, "all", number, 80) for number in numbers])
 
 
 def add_notices(data: Data) -> None:
-    tell_quotas(data.alice.tenant.id, range(1, 20))
+    notify_quotas(data.alice.tenant.id, range(1, 20))
 
 
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [

@@ -29,7 +29,7 @@ def strict(alice: Person, bob: Person) -> Person:
     return alice
 
 
-def test_who_has_none_cannot_require_one(alice: Person) -> None:
+def test_person_without_a_factor_cannot_require_one(alice: Person) -> None:
     response = require(alice)
 
     assert (response.status_code, response.json()["error_code"]) == (403, "TENANT_006")

@@ -95,8 +95,8 @@ MAY_GO_UNSCOPED = {
     "apikeys/refusals.py::add": "writes what a worker noted of every tenant's keys",
     "apikeys/refusals.py::sweep": "deletes the refusals that are over, whosever they were",
     "apikeys/refusals.py::_delete": "deletes the refusals that are over, whosever they were",
-    "apikeys/notices.py::tell_expiries": "tells each tenant of its own keys",
-    "apikeys/notices.py::_tell_expiries": "tells each tenant of its own keys",
+    "apikeys/notices.py::notify_expiries": "tells each tenant of its own keys",
+    "apikeys/notices.py::_notify_expiries": "tells each tenant of its own keys",
     "apikeys/notices.py::_tell": "writes what happened to a key or quota of a tenant",
     "apikeys/notices.py::sweep": "deletes the notices that are over, whosever they were",
     "apikeys/outcomes.py::_take": "deletes the counts of what is over, whosever it was",
@@ -251,7 +251,7 @@ def count_use(key: ApiKey) -> None:
     for moment in (now - timedelta(days=9), now):
         outcomes.add([Outcomes(moment, key.tenant_id, VALID, 1)])
         outcomes.sweep()
-    notices.tell_quotas([QuotaLevel(key.tenant_id, key.id, "all", 10, 80)])
+    notices.notify_quotas([QuotaLevel(key.tenant_id, key.id, "all", 10, 80)])
     refuse(key.tenant, "request", key_id=key.id, agent_id=key.agent_id)
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 

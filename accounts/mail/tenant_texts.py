@@ -11,7 +11,7 @@ from core.display import isolated
 
 
 def invitation(content: Content, token: str) -> Letter:
-    """Return the mail to somebody who may know neither maim nor the tenant, and so is shown no name like a link."""
+    """Return the invitation. Leave out names that look like links, because the recipient may be a stranger."""
     names = [
         sentence % {"name": isolated(name)}
         for sentence, name in (

@@ -126,7 +126,7 @@ def attempt_invitation(*, actor: Actor, email: str) -> None:
     """Count an invitation that a person is about to send. Raise Invalid for what is no address, and TooMany."""
     throttle.attempt(account=f"invitations by {actor.id}", address=actor.address)
     _check_invited(email)
-    throttle.invite(email=email)
+    throttle.count_invitation(email=email)
 
 
 def find_invitation(*, actor: Actor, token: str) -> Invitation:

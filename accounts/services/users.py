@@ -93,7 +93,9 @@ def add_user(*, actor: Actor, user: User) -> None:
 
 @transactional_and_propagated
 def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
-    """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions and tokens.
+    """Change any of `email`, `key_notices`, `is_active`, `is_staff` and `is_superuser`.
+
+    Deactivation ends all sessions and tokens.
 
     With MAIM_OWNER_OFF=keys_off, keys of the tenants that the user owns follow.
 

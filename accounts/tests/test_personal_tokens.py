@@ -318,7 +318,7 @@ class TestEnd:
         assert not is_good(client)
         assert not PersonalToken.objects.exists()
 
-    def test_anothers_is_404_and_goes_on(self, alice: Person, charlie: Person) -> None:
+    def test_token_of_another_person_is_404_and_stays_valid(self, alice: Person, charlie: Person) -> None:
         client = script(alice.user)
         path = f"{TOKENS}/{newest_token(alice.user).id}"
 

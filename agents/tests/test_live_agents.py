@@ -65,7 +65,7 @@ def test_member_reads_the_list(alice: Person, bob: Person) -> None:
     assert [item["agent_id"] for item in listed(bob, alice)] == [agent.id]
 
 
-def test_lines_lead_to_the_next(alice: Person) -> None:
+def test_json_lines_have_a_cursor_header(alice: Person) -> None:
     ids = sorted(beat(alice).id for _ in range(3))
     path = f"/api/v1/tenants/{alice.tenant.id}/agent-activity?format=jsonl&limit=2&after="
 

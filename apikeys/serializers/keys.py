@@ -152,7 +152,7 @@ class KeySearchRequest(RequestSerializer):
 
 
 class LeakRequest(RequestSerializer):
-    # A malformed key of any length is no invalid input on v2, because there is a verdict for it (AUTH_001).
+    # Not limited: the internal surface answers a malformed key of any length with AUTH_001, the public one with 400.
     api_key = StrictCharField(trim_whitespace=False, allow_blank=True)
     where = StrictCharField(
         max_length=MAX_WHERE_LENGTH, required=False, help_text="Where the key was seen: a URL, or in words."

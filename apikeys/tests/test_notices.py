@@ -95,7 +95,7 @@ class TestRecipients:
         assert response.json()["key_notices"] is False
         assert alice.client.get("/api/v1/auth/me").json()["key_notices"] is False
 
-        notices.tell_quotas([QuotaLevel(alice.tenant.id, agent.id, "day-20400101", 10, 80)])
+        notices.notify_quotas([QuotaLevel(alice.tenant.id, agent.id, "day-20400101", 10, 80)])
         report_leak(make_key(agent).secret)
 
         assert recipients() == [address]
@@ -133,7 +133,7 @@ class TestExpiries:
             counts = []
             for hours in (0, 3 * 24 - 1, 1, 1, 6 * 24 - 2, 1, 1, 30):
                 traveller.shift(timedelta(hours=hours))
-                counts.append(notices.tell_expiries())
+                counts.append(notices.notify_expiries())
 
         assert counts == [0, 0, 1, 0, 0, 1, 0, 0]
         assert told(alice) == [("key_expires", key.id)] * 2
@@ -143,19 +143,19 @@ class TestExpiries:
         with travel(NOON, tick=False):
             make_key(agent, expires_at=NOON + timedelta(hours=5))
 
-            assert (notices.tell_expiries(), notices.tell_expiries()) == (1, 0)
+            assert (notices.notify_expiries(), notices.notify_expiries()) == (1, 0)
 
     def test_disabled_and_ended_keys_are_not_told_and_another_date_is(self, alice: Person, agent: Agent) -> None:
         with travel(NOON, tick=False):
             disabled = make_key(agent, expires_at=NOON + timedelta(days=3)).key
             services.disable_key(actor=OPERATOR, key=disabled)
             make_key(agent, expires_at=NOON - timedelta(hours=1))
-            assert notices.tell_expiries() == 0
+            assert notices.notify_expiries() == 0
 
             key = make_key(agent, expires_at=NOON + timedelta(days=3)).key
-            assert notices.tell_expiries() == 1
+            assert notices.notify_expiries() == 1
             services.update_key(actor=OPERATOR, key=key, changes={"expires_at": NOON + timedelta(days=4)})
-            assert notices.tell_expiries() == 1
+            assert notices.notify_expiries() == 1
 
 
 class TestQuotas:
@@ -177,8 +177,8 @@ class TestQuotas:
     def test_two_workers_tell_once(self, alice: Person, agent: Agent) -> None:
         level = QuotaLevel(alice.tenant.id, agent.id, "month-20400101", 10, 80)
         for _ in range(2):
-            notices.tell_quotas([level])
-        notices.tell_quotas([level._replace(period="month-20400201"), level._replace(limit=20)])
+            notices.notify_quotas([level])
+        notices.notify_quotas([level._replace(period="month-20400201"), level._replace(limit=20)])
 
         assert len(told(alice)) == 3, "another period and another limit are told anew"
 
@@ -193,7 +193,7 @@ class TestQuotas:
             raise IntegrityError
 
         monkeypatch.setattr(Notice.unscoped, "create", told_by_another_first)
-        notices.tell_quotas([QuotaLevel(alice.tenant.id, agent.id, "all", 10, 80)])
+        notices.notify_quotas([QuotaLevel(alice.tenant.id, agent.id, "all", 10, 80)])
 
         assert recipients() == []
 
@@ -213,7 +213,7 @@ class TestQuotas:
 class TestList:
     def test_members_read_it_and_strangers_do_not(self, alice: Person, bob: Person, charlie: Person) -> None:
         join(bob, alice.tenant)
-        notices.tell_quotas([QuotaLevel(alice.tenant.id, alice.tenant.id, "all", 10, 80)])
+        notices.notify_quotas([QuotaLevel(alice.tenant.id, alice.tenant.id, "all", 10, 80)])
 
         assert [notice["details"]["name"] for notice in listed(bob, alice)] == [alice.tenant.tenant_name]
         assert listed(bob, alice, "kind=key_leaked") == []
@@ -222,12 +222,12 @@ class TestList:
     def test_old_ones_are_swept_except_of_quotas_that_never_refill(self, alice: Person) -> None:
         tenant_id = alice.tenant.id
         with travel(NOON, tick=False) as traveller:
-            notices.tell_quotas(
+            notices.notify_quotas(
                 [QuotaLevel(tenant_id, tenant_id, period, 10, 80) for period in ("all", "day-20400101")]
             )
             traveller.shift(timedelta(days=91))
 
             assert (notices.sweep(), notices.sweep()) == (1, 0)
-            notices.tell_quotas([QuotaLevel(tenant_id, tenant_id, "all", 10, 80)])
+            notices.notify_quotas([QuotaLevel(tenant_id, tenant_id, "all", 10, 80)])
 
         assert len(told(alice)) == 1

@@ -97,7 +97,7 @@ def test_without_by_the_response_is_that_of_days(alice: Person) -> None:
     assert list(read(alice)) == ["from", "to", "total", "days"]
 
 
-def test_bots_read_the_same(alice: Person) -> None:
+def test_internal_surface_returns_the_same_usage(alice: Person) -> None:
     count(alice, timedelta(hours=1), "VALID", 1)
 
     response = SurfaceClient(INTERNAL).get(f"/api/v2/tenants/{alice.tenant.id}/usage?by=hour")

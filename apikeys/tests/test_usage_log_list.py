@@ -59,7 +59,7 @@ def test_entries_of_other_tenants_and_of_none_are_not_shown(alice: Person, bob: 
     assert charlie.client.get(path(alice)).status_code == 404
 
 
-def test_by_agent_and_by_the_time_of_storing(alice: Person) -> None:
+def test_usage_log_is_filtered_by_agent_and_time(alice: Person) -> None:
     for hour in range(3):
         with travel(NOON + timedelta(hours=hour), tick=False):
             long_ago = datetime(2001, 1, 1, tzinfo=UTC)

@@ -176,7 +176,7 @@ class UseCounter:
         if not levels:
             return
         try:
-            notices.tell_quotas(levels)
+            notices.notify_quotas(levels)
         except Error as error:
             log.warning("notices of quotas are kept until the database takes them: %s", error)
             self.quota_notes.put_back(levels)

@@ -115,7 +115,7 @@ class Engine:
         return verdict
 
     def note_refusal(self, verdict: Verdict, code: str, *, address: Address | None, request_id: str) -> None:
-        """Note for a known key's tenant that it was refused with this code, where a process serves."""
+        """Record the refusal of a known key for its tenant, if the engine is started."""
         if self._is_started:
             log = self._counter.refusal_log
             log.note(verdict, code, moment=datetime.now(UTC), address=address, request_id=request_id)
@@ -196,7 +196,7 @@ class Engine:
         return limited
 
     def _note_quotas(self, tenant_id: str, quotas: Sequence[NearQuota]) -> None:
-        """Note quotas that are nearly used up, for their tenant to be told, where a process serves."""
+        """Record quotas that are nearly used up, for a notice to their tenant, if the engine is started."""
         if self._is_started:
             self._counter.quota_notes.note(
                 [

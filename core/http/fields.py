@@ -285,7 +285,7 @@ class SliceQuerySerializer(CursorQuerySerializer):
 
 
 class LogQuerySerializer(CursorQuerySerializer):
-    """The query parameters of a log, which is not counted: newest first, or by cursor; also an item each line.
+    """The query parameters of a log: newest first or by cursor, as JSON or JSON Lines, without a total.
 
     After validation, `from` and `to` are `since` and `until`.
     """

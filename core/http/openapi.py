@@ -325,7 +325,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     And the personal access token, which not every operation takes.
     """
 
-    target_class = "accounts.authentication.SessionTokenAuthentication"
+    target_class = "accounts.authentication.BearerAuthentication"
     name = ["accessToken", "signIn", PERSONAL_TOKEN]
 
     def get_security_requirement(self, auto_schema: Any) -> Any:

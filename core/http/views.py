@@ -271,7 +271,7 @@ class V2View(BaseView):
     """A view in v2's shape, the envelope, which parts of the public surface have too."""
 
     enveloped = True
-    client_language = ""  # that of each request
+    client_language = ""  # set by `dispatch`, before it overrides the language
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.client_language = translation.get_language() or ""

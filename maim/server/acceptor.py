@@ -12,18 +12,18 @@ log = logging.getLogger("maim.server")
 # Connections that the system holds until the event loop accepts them. Beyond, a client tries again after seconds.
 BACKLOG = 4096
 MAX_AT_ONCE = 64
-_AGAIN_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 
 
 class Acceptor:
-    """The connections of a listening socket on the running event loop, each with a protocol that `make` returns.
+    """The connections of a listening socket on the running event loop, each with a protocol of `make_protocol`.
 
     A server of uvloop accepts one connection before it looks at all the others again. So beside thousands of clients
     that send requests, a newcomer would wait for seconds.
     """
 
-    def __init__(self, listener: socket, make: Callable[[], asyncio.Protocol]) -> None:
-        self._listener, self._make = listener, make
+    def __init__(self, listener: socket, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._listener, self._make_protocol = listener, make_protocol
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()  # the event loop holds none itself
         self._again: asyncio.TimerHandle | None = None
@@ -49,8 +49,8 @@ class Acceptor:
             except OSError as error:  # such as too many open files: the socket stays ready, and the loop would spin
                 log.error("no connection can be accepted for the next second: %s", error)
                 self._loop.remove_reader(self._listener)
-                self._again = self._loop.call_later(_AGAIN_SECONDS, self._loop.add_reader, self._listener, self._accept)
+                self._again = self._loop.call_later(_RETRY_SECONDS, self._loop.add_reader, self._listener, self._accept)
                 return
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, client))
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make_protocol, client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -30,7 +30,7 @@ def sweep() -> dict[str, int]:
 
     Tell of keys that expire soon, too.
     """
-    notices.tell_expiries()
+    notices.notify_expiries()
     swept = {
         "sessions": sweep_sessions(),
         "personal access tokens": sweep_tokens(),

@@ -75,7 +75,7 @@ class ThreadQueue:
         self._lock = threading.Lock()  # of what follows, which threads change, too
         self._limit = surface.threads
         self._running = 0
-        self._away = 0  # the threads that wait
+        self._blocked = 0  # the threads that wait
         self._waiting: deque[_Call] = deque()
         self._reserved = 0  # used by the event loop alone
         # While requests wait: the average time between two ends, and the time of the last.
@@ -139,7 +139,7 @@ class ThreadQueue:
     def leave(self) -> None:
         """Begin another request while the thread that calls waits (core.waiting)."""
         with self._lock:
-            self._away += 1
+            self._blocked += 1
             self._running -= 1
             call = None
             if self._running < self._limit and self._is_free():
@@ -151,12 +151,12 @@ class ThreadQueue:
     def come_back(self) -> None:
         """Count a thread again that has waited, also beyond the limit."""
         with self._lock:
-            self._away -= 1
+            self._blocked -= 1
             self._running += 1
 
     def _is_free(self) -> bool:
         """Return whether there is a thread that neither runs a request nor waits in one."""
-        return self._running + self._away < self._most
+        return self._running + self._blocked < self._most
 
     def _begin(self, call: _Call) -> bool:
         """Begin a call in a free thread, or let it wait. Return whether it has begun."""

@@ -111,7 +111,7 @@ def public() -> Application:
 def internal() -> InternalApplication:
     """Return the application of the internal surface's workers."""
     _start(INTERNAL)
-    # Of a thread that answers batches, each query would wait that long for a busy event loop.
+    # Otherwise each query of a batch's thread waits up to 5 ms for the interpreter while the event loop is busy.
     sys.setswitchinterval(SWITCH_SECONDS)
     return InternalApplication()
 

@@ -60,7 +60,11 @@ class ProfileView(V1View):
         return _profile_response(self.actor, request.user)
 
     @operation(
-        "Change one's e-mail address", tag="auth", request=ProfileRequest, response=ProfileResponse, errors=(429,)
+        "Change one's e-mail address, or switch mails about keys off",
+        tag="auth",
+        request=ProfileRequest,
+        response=ProfileResponse,
+        errors=(429,),
     )
     def patch(self, request: Request) -> Response:
         assert isinstance(request.user, User)

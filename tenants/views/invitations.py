@@ -87,14 +87,14 @@ class InvitationDetailView(V2View):
 
 class InvitationShowView(NoStoreMixin, AnonymousView):
     @operation(
-        "What an invitation is into, by the token of its link",
+        "Read an invitation by the token of its link",
         tag="tenants",
         request=InvitationTokenRequest,
         response=ShownInvitationResponse,
         errors=(429,),
     )
     def post(self, request: Request) -> Response:
-        invitation = invitations.show(actor=self.actor, **self.validated_data(InvitationTokenRequest))
+        invitation = invitations.find(actor=self.actor, **self.validated_data(InvitationTokenRequest))
         return Response(ShownInvitationResponse(invitation).data)
 
 

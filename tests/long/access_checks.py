@@ -1,4 +1,4 @@
-"""Every single access check is needed: without it, a test fails.
+"""Mutation tests of the access checks: without any one of them, a test fails.
 
 Each check is removed from a copy of the tree, and the tests of permissions run there. A check is a guard that raises or
 returns nothing, a call of another check, a condition of trust, a keyword of a filter, or a right that a role lacks.

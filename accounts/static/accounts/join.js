@@ -1,6 +1,6 @@
 "use strict";
 
-// What the page of an invitation into a tenant has beside the others: what it is into, and joining with an account.
+// Shows an invitation into a tenant, and lets people with an account join.
 
 const known = document.getElementById("known");
 const code = document.getElementById("code");

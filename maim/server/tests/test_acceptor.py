@@ -107,7 +107,7 @@ def test_all_that_wait_are_accepted_in_a_few_turns_of_the_loop(clients: Clients)
 def test_lack_of_files_is_logged_and_waited_for(
     clients: Clients, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(acceptor, "_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(acceptor, "_RETRY_SECONDS", 0.05)
     listener = FullListener(clients.listener)
     clients.connect(1)
 
@@ -128,7 +128,7 @@ def test_lack_of_files_is_logged_and_waited_for(
 
 
 def test_closed_acceptor_does_not_try_again(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptor, "_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(acceptor, "_RETRY_SECONDS", 0)
     listener = FullListener(clients.listener)
     clients.connect(1)
 

@@ -291,7 +291,7 @@ class TestLateEventLoop:
             assert list(await asyncio.gather(patient, running, queued)) == ["a", "b", "c"]
             surface.release("d", "e")
             assert list(await asyncio.gather(surface.send("d"), surface.send("e"))) == ["d", "e"]
-            assert (surface.queue._running, surface.queue._away) == (0, 0)
+            assert (surface.queue._running, surface.queue._blocked) == (0, 0)
 
         run(scenario)
 
