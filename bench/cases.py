@@ -48,6 +48,7 @@ def cases(sizes: Sizes) -> dict[str, Case]:
         "heartbeat": Case("heartbeat", 0.2, write_cases.heartbeat),
         "usage": Case("usage log", 0.15, write_cases.usage),
         "create": Case("v2: create a key", 0.012, write_cases.create_key),
+        "audited": Case("v2: create a key, beside the auditor", 0.85, write_cases.create_beside_auditor),
         "config": Case("v2: PUT a config", 0.01, write_cases.put_config),
         "disable": Case("v2: disable or enable a key, 64 clients", 0.006, write_cases.disable),
         "bulk": Case("v2: disable or enable 100 keys at once", 0.001, write_cases.disable_many),

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -137,6 +137,16 @@ class Maim(Service):
     @property
     def secrets(self) -> list[str]:
         return [key.secret for key in self.keys]
+
+    @contextmanager
+    def without_auditor(self) -> Iterator[None]:
+        """Stop the process that chains audit entries, by SIGSTOP."""
+        auditor = self._server.auditor
+        auditor.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            auditor.send_signal(signal.SIGCONT)
 
     def memory(self) -> tuple[int, int]:
         """Return the RSS and USS of the internal worker in bytes."""

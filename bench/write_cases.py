@@ -13,7 +13,7 @@ import httpx
 from bench.config_cases import SMALL_CONFIG
 from bench.databases import Population
 from bench.harness import Bench
-from bench.load import TIMEOUT_SECONDS, Request
+from bench.load import TIMEOUT_SECONDS, Load, Request
 from bench.rounds import Result
 from bench.services import Maim
 from bench.sizes import ON_SQLITE
@@ -65,6 +65,14 @@ def create_on_sqlite(bench: Bench) -> Result:
     return _create_keys(bench, *_with_agents(bench, ON_SQLITE, AGENTS_ON_SQLITE))
 
 
+def create_beside_auditor(bench: Bench) -> Result:
+    """Create keys in one tenant while the auditor chains their entries, compared with the same without it."""
+    maim, tenant_id, ids = _with_agents(bench, bench.sizes.few, AGENTS)
+    load = _creating(bench, tenant_id, ids)
+    without = bench.measuring(maim, load, going_on=maim.without_auditor)
+    return bench.rounds.against("the same without the auditor", without, bench.measuring(maim, load))
+
+
 def put_config(bench: Bench) -> Result:
     """Merge a change into an agent's config, each time another."""
     maim, _tenant_id, ids = _with_agents(bench, bench.sizes.few, AGENTS)
@@ -101,9 +109,14 @@ def disable_many(bench: Bench) -> Result:
 
 
 def _create_keys(bench: Bench, maim: Maim, tenant_id: str, ids: Sequence[str]) -> Result:
+    return bench.compared(maim, _creating(bench, tenant_id, ids))
+
+
+def _creating(bench: Bench, tenant_id: str, ids: Sequence[str]) -> Load:
+    """Return a load of new keys of these agents, each with a name of its own."""
     owner, run = {"tenant_id": tenant_id, "permissions": ["chat"]}, os.urandom(4).hex()
     bodies = ({**owner, "agent_id": ids[number % len(ids)], "name": f"{run} {number}"} for number in range(KEYS))
-    return bench.compared(maim, bench.load((Request("POST", KEYS_PATH, body) for body in bodies), ordered=True))
+    return bench.load((Request("POST", KEYS_PATH, body) for body in bodies), ordered=True)
 
 
 def _blocks(maim: Maim, size: int) -> Iterator[list[str]]:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.support.instances import wait_until
@@ -21,7 +20,7 @@ def test_served_maim_chains_its_audit_entries(tmp_path: Path) -> None:
     with MaimServer(tmp_path, "maim_audit") as maim, maim.client() as client:
         assert client.post("/api/v1/auth/register", json={"username": "alice", "password": PASSWORD}).status_code == 200
         wait_until(lambda: verified(maim)["tail"] == 0, "the entries are chained")
-        auditor(maim).kill()
+        maim.auditor.kill()
         wait_until(lambda: "the auditor ended with code -9" in maim.log, "the dead auditor is missed")
         assert client.post("/api/v1/auth/register", json={"username": "bob", "password": PASSWORD}).status_code == 200
         wait_until(lambda: verified(maim)["tail"] == 0, "the new auditor chains")
@@ -35,9 +34,3 @@ def test_served_maim_chains_its_audit_entries(tmp_path: Path) -> None:
 def verified(maim: MaimServer) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(maim.manage("audit", "verify", "--json"))
     return report
-
-
-def auditor(maim: MaimServer) -> psutil.Process:
-    """Return the second of the children of `serve` that have no children: the sender of mails starts before it."""
-    background = [child for child in psutil.Process(maim.pid).children() if not child.children()]
-    return sorted(background, key=lambda child: child.pid)[1]

@@ -15,6 +15,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 from tests.support.http import http_client
 from tests.support.instances import WAIT, free_port, wait_until
@@ -83,6 +84,12 @@ class MaimServer:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def auditor(self) -> psutil.Process:
+        """The second child of `serve` that has no children: the sender of mails starts before it."""
+        background = [child for child in psutil.Process(self.pid).children() if not child.children()]
+        return sorted(background, key=lambda child: child.pid)[1]
 
     @property
     def log(self) -> str:
