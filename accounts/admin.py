@@ -23,7 +23,8 @@ from accounts.models import Invitation, PersonalToken, QueuedMail, User
 from accounts.services.methods import METHODS
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
-from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, change_url
+from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of
+from core.admin_columns import change_url
 from core.admin_forms import ServiceForm, show_error
 from core.display import isolated
 from core.errors import Conflict, DomainError

@@ -72,7 +72,7 @@ class AgentChangeForm(AgentForm, ChangeForm):
 
 @admin.register(Agent)
 class AgentAdmin(ConfigAdmin):
-    list_display = ("name", "id", "tenant", "tenant_id", "status", "created_at")
+    list_display = ("name", "id", "tenant", "status", "created_at")
     list_filter = ("status",)
     list_select_related = ("tenant",)
     search_fields = ("name_folded__startswith", "id", "tenant_id")
@@ -124,7 +124,7 @@ class _VersionList(KeysetChangeList):
 class ConfigVersionAdmin(ReadOnlyAdmin):
     """The versions of agents' configs, with an action to restore one."""
 
-    list_display = ("number", "agent", "agent_id", "author_name", "note", "created_at")
+    list_display = ("number", "agent", "author_name", "note", "created_at")
     list_select_related = ("agent",)
     search_fields = ("agent_id",)
     search_help_text = _("The id of an agent, in full.")
@@ -182,7 +182,7 @@ class NewTemplateForm(TemplateForm):
 
 @admin.register(Template)
 class TemplateAdmin(ConfigAdmin):
-    list_display = ("name", "id", "tenant", "tenant_id", "created_at")
+    list_display = ("name", "id", "tenant", "created_at")
     list_select_related = ("tenant",)
     search_fields = ("name_folded__startswith", "id", "tenant_id")
     search_help_text = _("The beginning of a name, or the id of a template or a tenant in full.")

@@ -24,7 +24,8 @@ from agents.models import Agent
 from agents.serializers.transfer import MAX_FILE_LENGTH
 from agents.transfer_files import import_document
 from core.actor import Actor
-from core.admin_base import actor_of, change_url
+from core.admin_base import actor_of
+from core.admin_columns import change_url
 from core.admin_forms import StrictField, pretty, show_error
 from core.errors import DomainError
 from core.http.fields import NAME_LENGTH

@@ -23,18 +23,15 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldForeignKeyRawIdW
 from agents.models import Agent
 from apikeys import keyformat, queries, services
 from apikeys.access import find_secret, keys_for
+from apikeys.errors import KeyNotFound
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS
+from apikeys.keyformat import MalformedKey
 from apikeys.models import ApiKey, KeySecret, KeyStatus, UsageLogEntry
 from apikeys.serializers.keys import KeyUpdateRequest
 from apikeys.services import IssuedKey
 from core.actor import Actor
-from core.admin_base import (
-    OperatorAdmin,
-    ReadOnlyAdmin,
-    actor_of,
-    all_or_none,
-    change_url,
-)
+from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, all_or_none
+from core.admin_columns import change_url, in_colour
 from core.admin_forms import ChangeForm, ServiceForm, show_error
 from core.admin_list import KeysetChangeList
 from core.errors import DomainError
@@ -154,7 +151,7 @@ class _KeyList(KeysetChangeList):
 @admin.register(ApiKey)
 class ApiKeyAdmin(OperatorAdmin):
     list_display = (
-        "name", "api_key", "current_status", "agent", "tenant", "tenant_id", "expires_at", "last_used_at", "created_at",
+        "name", "api_key", "current_status", "agent", "tenant", "expires_at", "last_used_at", "created_at",
     )  # fmt: skip
     list_filter = (StatusFilter, ExpiryFilter, UseFilter)
     search_fields = ("name_folded__startswith", "id", "agent_id", "tenant_id")
@@ -188,9 +185,13 @@ class ApiKeyAdmin(OperatorAdmin):
     def leaked_where(self, key: ApiKey) -> str | None:
         return key.current_secret.leaked_where
 
+    @in_colour
     @admin.display(description=_("status"), ordering="status")
-    def current_status(self, key: ApiKey) -> str:
-        return str(key.status_at(timezone.now()).label)
+    def current_status(self, key: ApiKey) -> tuple[str, str]:
+        if key.current_secret.leaked_at is not None:
+            return "leaked", gettext("leaked")
+        status = key.status_at(timezone.now())
+        return status.value, str(status.label)
 
     @admin.action(description=_("Disable selected keys"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
@@ -224,7 +225,7 @@ class ApiKeyAdmin(OperatorAdmin):
     def row_of_secret(self, request: HttpRequest, secret: str) -> ApiKey | None:
         try:
             return find_secret(secret).key
-        except DomainError:  # it is none, or unknown
+        except (MalformedKey, KeyNotFound):
             return None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:

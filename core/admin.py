@@ -7,6 +7,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from core.actor import KIND_NAMES, ActorKind
@@ -30,12 +32,12 @@ class ActorKindFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "action", "kind", "actor", "object_id", "tenant_id", "request_id")
+    list_display = ("time", "action", "kind", "actor", "object_id", "tenant_id", "request_id")
     list_filter = (ActorKindFilter, ("action", admin.AllValuesFieldListFilter), "at")
     search_fields = ("object_id", "tenant_id", "request_id", "actor_id")
     search_help_text = _("The id of an object, a tenant, a request or an actor, in full.")
     fields = (
-        "at",
+        "time",
         "action",
         "kind",
         "actor_id",
@@ -48,6 +50,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "before",
         "after",
     )
+
+    @admin.display(description=_("time"), ordering="at")
+    def time(self, entry: AuditEntry) -> str:
+        return date_format(timezone.localtime(entry.at), "Y-m-d H:i:s T")
 
     @admin.display(description=_("actor kind"), ordering="actor_kind")
     def kind(self, entry: AuditEntry) -> str:

@@ -16,28 +16,29 @@ from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst, format_lazy
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from rest_framework import serializers
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminForm, Fieldline
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core.actor import Actor, ActorKind
+from core.admin_columns import column_of
 from core.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
 from core.admin_search import SEARCH, searched_list_url
 from core.db import transactional_and_propagated
-from core.display import DisplayName, isolated
+from core.display import isolated
 from core.errors import DomainError
-from core.fields import IdField, JSONTextField
+from core.fields import JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
 from core.http.request_context import RequestContext
 
@@ -63,11 +64,6 @@ def actor_of(request: HttpRequest) -> Actor:
         address=scope.address,
         signed_in_at=None if signed_in_at is None else datetime.fromtimestamp(signed_in_at, UTC),
     )
-
-
-def change_url(row: models.Model) -> str:
-    """Return the URL of a row's page."""
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
 
 
 @transactional_and_propagated
@@ -172,7 +168,10 @@ class OperatorAdmin(ModelAdmin):
         return KeysetChangeList
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        return [self._listed(name) for name in super().get_list_display(request)]
+        return [
+            column_of(self.model, name) if isinstance(name, str) and not hasattr(self, name) else name
+            for name in super().get_list_display(request)
+        ]
 
     def action_checkbox(self, obj: models.Model) -> SafeString:
         """Return Django's checkbox, with plain text in its label instead of HTML."""
@@ -180,22 +179,6 @@ class OperatorAdmin(ModelAdmin):
         box = UnfoldBooleanWidget({"class": "action-select", "aria-label": label}, lambda _value: False)
         rendered: SafeString = box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
         return rendered
-
-    def _listed(self, name: Any) -> Any:
-        """Return a column for the list, in which text by people is isolated, and ids of other objects have a title."""
-        field = next((field for field in self.opts.fields if name in (field.name, field.attname)), None)
-        if isinstance(field, models.ForeignKey) and name == field.attname:
-            return _id_column(field)
-        if not isinstance(field, models.CharField | models.TextField) or field.choices or isinstance(field, IdField):
-            return name
-
-        @admin.display(description=field.verbose_name, ordering=name)
-        def column(row: models.Model) -> str | None:
-            value = getattr(row, name)
-            return DisplayName(value).__html__() if value else None
-
-        column.__name__ = name
-        return column
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         if obj is None:
@@ -383,18 +366,6 @@ class ReadOnlyAdmin(OperatorAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
-
-
-def _id_column(field: models.ForeignKey[Any, Any]) -> Callable[[models.Model], Any]:
-    """Return a column with the id of the row that a foreign key refers to."""
-    title = format_lazy(gettext_lazy("{object} ID"), object=field.verbose_name)
-
-    @admin.display(description=title, ordering=field.attname)
-    def column(row: models.Model) -> Any:
-        return getattr(row, field.attname)
-
-    column.__name__ = field.attname
-    return column
 
 
 def _check_time(text: str) -> None:

@@ -13,6 +13,7 @@ from django.core import signing
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -233,7 +234,7 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in t
         else:
             told = _("This was changed by %(who)s at %(when)s, after the form was opened (%(what)s).") % {
                 "who": isolated(entry.actor),
-                "when": f"{entry.at:%Y-%m-%d %H:%M:%S} UTC",
+                "when": date_format(timezone.localtime(entry.at), "Y-m-d H:i:s T"),
                 "what": what,
             }
         return f"{told} {_('Nothing was saved; open the form again.')}"

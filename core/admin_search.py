@@ -14,9 +14,10 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.db.models import Model
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext
+
+from core.admin_columns import change_url
 
 # The name of the button that sends the search of a list.
 SEARCH = "_search"
@@ -42,7 +43,7 @@ def find(site: AdminSite, request: HttpRequest, text: str) -> list[Found]:
     else:
         searched = [each for each in _admins(site, request) if each.palette_fields]
         rows = [row for each in searched for row in each.found_by_palette(request, term, _MOST)]
-    return [Found(row, str(capfirst(row._meta.verbose_name)), _url(row)) for row in rows if row is not None]
+    return [Found(row, str(capfirst(row._meta.verbose_name)), change_url(row)) for row in rows if row is not None]
 
 
 def searched_list_url(site: AdminSite, request: HttpRequest) -> str:
@@ -51,7 +52,7 @@ def searched_list_url(site: AdminSite, request: HttpRequest) -> str:
     if admin := _admin_of_secret(site, request, term):
         row = admin.row_of_secret(request, term)
         if row is not None:
-            return _url(row)
+            return change_url(row)
         messages.error(request, gettext("No key or token has this secret."))
         term = ""
     query = request.GET.copy()
@@ -69,7 +70,3 @@ def _admins(site: AdminSite, request: HttpRequest) -> Iterator[Any]:
 
 def _admin_of_secret(site: AdminSite, request: HttpRequest, text: str) -> Any:
     return next((admin for admin in _admins(site, request) if admin.is_secret(text)), None)
-
-
-def _url(row: Model) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])

@@ -45,6 +45,7 @@ from maim.environment_values import (
     check_secret_key,
     check_secret_keys,
     check_secret_name,
+    check_time_zone,
     parse_auth_rate,
     parse_encryption_keys,
     parse_key_peppers,
@@ -195,6 +196,11 @@ class Environment(BaseSettings):
     )
     MAIM_TENANT_MAX_KEYS: int | None = Field(None, ge=0, description="The same for the keys of a tenant.")
     MAIM_TENANT_MAX_MEMBERS: int | None = Field(None, ge=0, description="The same for its members, with the owner.")
+    MAIM_TIME_ZONE: Annotated[str, AfterValidator(check_time_zone)] = Field(
+        "UTC",
+        description="The zone of the times that operators see and type in the admin, such as `Asia/Shanghai`. The APIs "
+        "write UTC.",
+    )
     MAIM_ADMIN_REQUIRE_MFA: bool = Field(
         False,
         description="`true`: operators need a second factor in the admin; those without one may only add one there.",

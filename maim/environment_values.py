@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import re
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dj_database_url
 from pydantic import SecretStr
@@ -96,6 +97,14 @@ def check_host(text: str) -> str:
 
 def check_network(text: str) -> str:
     ipaddress.ip_network(text)
+    return text
+
+
+def check_time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError of a directory, such as `Asia`
+        raise ValueError(f"{text!r} is no time zone; write it as Asia/Shanghai or UTC") from error
     return text
 
 

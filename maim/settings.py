@@ -69,6 +69,7 @@ PUBLIC_MIDDLEWARE = [
 MIDDLEWARE = [  # of the admin, which alone has sessions and forms
     *PUBLIC_MIDDLEWARE,
     "core.http.middleware.AdminContentSecurityMiddleware",
+    "core.http.middleware.AdminTimeZoneMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -155,6 +156,7 @@ TENANT_LIMITS = {
     "keys": ENV.MAIM_TENANT_MAX_KEYS,
     "members": ENV.MAIM_TENANT_MAX_MEMBERS,
 }
+ADMIN_TIME_ZONE = ENV.MAIM_TIME_ZONE
 ADMIN_REQUIRE_MFA = ENV.MAIM_ADMIN_REQUIRE_MFA
 PASSWORD_LOGIN = ENV.MAIM_PASSWORD_LOGIN != "off"  # noqa: S105  # a switch
 OIDC_PROVIDERS = ENV.oidc_providers
@@ -261,6 +263,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale/libraries"]  # the second overrides texts of Django and DRF
 USE_I18N = True
+FORMAT_MODULE_PATH = "core.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -19,7 +19,7 @@ from tests.support.people import Person, make_agent
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-OLDEST_FIRST = {"o": "6"}
+OLDEST_FIRST = {"o": "5"}
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_position_of_any_row_begins_after_it(olivia: Operator, agents: list[str]
 
 def test_list_is_sorted_by_indexed_columns_only(olivia: Operator, agents: list[str]) -> None:
     """An order by any other column would sort the whole table; it is ignored."""
-    for column in range(1, 6):
+    for column in range(1, 5):
         assert names(olivia.get(url(Agent), o=str(column))) == agents[:3]
 
 

@@ -378,8 +378,8 @@ def test_the_page_of_a_key_says_who_uses_its_old_secret_and_where_it_leaked(oliv
 
     page = olivia.get(url(issued.key, "change")).content.decode()
 
-    assert "Jan. 31, 2026, noon" in page
-    assert "Feb. 28, 2026, noon" in page
+    assert "2026-01-31 12:00 UTC" in page
+    assert "2026-02-28 12:00 UTC" in page
     assert "&lt;b&gt;a forum&lt;/b&gt;" in page
 
 

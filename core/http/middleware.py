@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import DomainError, Forbidden, Invalid, Text
@@ -176,6 +176,17 @@ class AdminContentSecurityMiddleware:
         has_theme = getattr(request, "has_theme", False)
         response["Content-Security-Policy"] = self.policy_with_theme if has_theme else self.policy
         return response
+
+
+class AdminTimeZoneMiddleware:
+    """The zone of the times that the admin shows and reads."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with timezone.override(settings.ADMIN_TIME_ZONE):
+            return self.get_response(request)
 
 
 def _origin_host(origin: str) -> str | None:
