@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.db import models
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,6 +17,7 @@ from core.display import DisplayName
 from core.fields import IdField
 
 Column = Callable[[Any], Any]
+C = TypeVar("C", bound=Callable[..., Any])
 
 # The colours of labels, by the value of a status.
 _COLOURS = {
@@ -31,7 +33,7 @@ _COLOURS = {
 
 def change_url(row: models.Model) -> str:
     """Return the URL of a row's page."""
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[admin.utils.quote(row.pk)])
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
 
 
 def column_of(model: type[models.Model], name: str) -> str | Column:
@@ -46,7 +48,7 @@ def column_of(model: type[models.Model], name: str) -> str | Column:
     return name if field.choices else _text_column(field)
 
 
-def in_colour(column: Column) -> Column:
+def in_colour(column: C) -> C:
     """Show what a column returns, a status and its name, as a label whose colour is that of the status."""
     column.label = _COLOURS  # type: ignore[attr-defined]  # for unfold
     return column
