@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agent_config.secrets import masked
-from agents import services
+from agents import admin_config, services
 from agents.access import agents_for
 from agents.admin_import import import_view
+from agents.errors import VersionNotFound
 from agents.fields import AGENT_FIELDS, TEMPLATE_FIELDS, AgentSettings
 from agents.models import Agent, ConfigVersion, Template
 from agents.serializers.agents import AgentUpdateRequest
 from agents.serializers.configs import TemplateUpdateRequest
-from agents.services import config_versions, templates
+from agents.services import templates
 from agents.services.config_writes import WriteOptions
 from core.actor import KIND_NAMES, Actor, ActorKind
 from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
@@ -94,8 +95,42 @@ class AgentAdmin(ConfigAdmin):
         return agents_for(actor_of(request))
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.import_view)
-        return [path("import/", view, name="agents_agent_import"), *super().get_urls()]
+        views = {
+            "import/": (self.import_view, "agents_agent_import"),
+            "<str:object_id>/config/": (self.config_view, "agents_agent_config"),
+            "<str:object_id>/config/<int:first>/<int:second>/": (self.comparison_view, "agents_agent_comparison"),
+            "<str:object_id>/config/<int:number>/restore/": (self.restore_view, "agents_agent_restore"),
+        }
+        own = [path(route, self.admin_site.admin_view(view), name=name) for route, (view, name) in views.items()]
+        return [*own, *super().get_urls()]
+
+    def config_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        agent = self._agent(request, object_id)
+        return admin_config.config_view(
+            request, self.admin_site, agent, may_restore=self.has_change_permission(request, agent)
+        )
+
+    def comparison_view(self, request: HttpRequest, object_id: str, first: int, second: int) -> HttpResponse:
+        agent = self._agent(request, object_id)
+        may_restore = self.has_change_permission(request, agent)
+        try:
+            return admin_config.comparison_view(request, self.admin_site, agent, first, second, may_restore=may_restore)
+        except VersionNotFound as error:
+            raise Http404 from error
+
+    def restore_view(self, request: HttpRequest, object_id: str, number: int) -> HttpResponse:
+        agent = self._agent(request, object_id)
+        if not self.has_change_permission(request, agent):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        return admin_config.restore(request, agent, number)
+
+    def _agent(self, request: HttpRequest, object_id: str) -> Agent:
+        agent = self.get_queryset(request).filter(pk=unquote(object_id)).select_related("tenant").first()
+        if agent is None or not self.has_view_permission(request, agent):
+            raise Http404
+        return agent
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_add_permission(request):
@@ -122,13 +157,12 @@ class _VersionList(KeysetChangeList):
 
 @admin.register(ConfigVersion)
 class ConfigVersionAdmin(ReadOnlyAdmin):
-    """The versions of agents' configs, with an action to restore one."""
+    """The versions of agents' configs, which the agent's own page compares and restores."""
 
     list_display = ("number", "agent", "author_name", "note", "created_at")
     list_select_related = ("agent",)
     search_fields = ("agent_id",)
     search_help_text = _("The id of an agent, in full.")
-    actions = ("restore",)
     fields = ("agent", "number", "kind", "author_id", "author_name", "note", "created_at", "patch", "config")
     masks = {"config": masked}
 
@@ -139,19 +173,6 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
     @admin.display(description=_("author"), ordering="author")
     def author_name(self, version: ConfigVersion) -> str:
         return DisplayName(version.author_name).__html__()
-
-    def has_restore_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("agents.change_agent")
-
-    @admin.action(description=_("Make the selected version the current config again"), permissions=["restore"])
-    def restore(self, request: HttpRequest, queryset: QuerySet[ConfigVersion]) -> None:
-        if queryset.count() != 1:
-            self.message_user(request, gettext("Choose one version."), messages.ERROR)
-            return
-        version = queryset.get()
-        agent = config_versions.restore(actor=actor_of(request), agent=version.agent, version=version.number)
-        said = gettext("The config is as in version %(number)d again; that is version %(current)d.")
-        self.message_user(request, said % {"number": version.number, "current": agent.config_version})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConfigVersion]:
         return ConfigVersion.unscoped.all()

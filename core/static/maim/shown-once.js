@@ -1,5 +1,8 @@
 "use strict";
 
+// What is shown once is gone on reload: that asks for the next page, and does not send the form again.
+history.replaceState(null, "", document.querySelector("[data-next]").href);
+
 // A button that copies the text of the element that it names, and says so.
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
