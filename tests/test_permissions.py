@@ -33,7 +33,7 @@ from tests.support.factors import new_challenge, values_for
 from tests.support.invitations import invite, invited_token
 from tests.support.mail import new_token
 from tests.support.oidc import add_identity, request_values
-from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register, see_everybody
 from tests.support.routes import METHODS, Route, all_routes, fill, fill_value, methods_of
 from tests.support.tables import unchanged_tables
 from tests.support.tokens import add_token
@@ -214,6 +214,7 @@ def module_data(module_transaction: None) -> Original[Data]:
 
 @pytest.fixture
 def data(module_data: Original[Data], db: None) -> Data:
+    see_everybody()
     return module_data.copy()
 
 
