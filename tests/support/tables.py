@@ -41,7 +41,8 @@ def unchanged_tables(*, may_change: Set[str] = frozenset()) -> Iterator[None]:
     with connection.execute_wrapper(reader):
         yield
     if reader.before is not None:
-        assert changed_tables(reader.before, tables()) <= may_change
+        changed = changed_tables(reader.before, tables()) - may_change
+        assert not changed, f"changed: {', '.join(sorted(changed))}"
 
 
 class _ReaderBeforeWrites:
