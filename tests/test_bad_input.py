@@ -403,7 +403,7 @@ class TestMethods:
 class TestTokens:
     @pytest.mark.parametrize("title", bad_input.AUTHORIZATIONS)
     def test_malformed_authorization_gets_401(self, title: str, data: Data) -> None:
-        """All endpoints share one authenticator, so each header goes to a third of them."""
+        """Send each header to a third of the endpoints, because all share one authenticator."""
         client = SurfaceClient(PUBLIC)
         with unchanged_tables():
             for operation in SIGNED_IN[list(bad_input.AUTHORIZATIONS).index(title) % 3 :: 3]:

@@ -361,7 +361,7 @@ class TestAsAProcess:
         assert json.loads(ended.stdout)["key_name"] == "from a shell"
 
     def test_exit_code_tells_the_outcome(self, maim: MaimServer) -> None:
-        """Of a wrong command line, of a refused change, and of an answer: all others take the way of one of these."""
+        """Show a wrong command line, an error and an answer: every other outcome takes the way of one of these."""
         unknown = keyformat.generate("tenant_000000000000", "agent_000000000000")
 
         assert run(maim, "issue", "bot").status == ExitCode.USAGE
