@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from core import epoch
 from core.http.surfaces import INTERNAL, PUBLIC
 from tests import run
 from tests.support.client import SurfaceClient
+from tests.support.copies import Original
 from tests.support.mail import Mailbox, mail_server
 from tests.support.migrated import keep_migrated
 from tests.support.oidc import Provider, provider_at_work
@@ -176,7 +176,7 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
 @pytest.fixture(scope="module")
 def module_alice(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[Person | None]:
+) -> Iterator[Original[Person] | None]:
     """Alice, registered once for the tests of a module that know her, because that takes longer than most tests.
 
     None for tests that must not see her: those without her, and those that need real transactions.
@@ -185,13 +185,13 @@ def module_alice(
         yield None
     else:
         with _transaction(django_db_blocker):
-            yield register("alice")
+            yield Original(register("alice"))
 
 
 @pytest.fixture
-def alice(module_alice: Person | None, db: None) -> Person:
+def alice(module_alice: Original[Person] | None, db: None) -> Person:
     """Alice, who owns her tenant."""
-    return register("alice") if module_alice is None else deepcopy(module_alice)
+    return register("alice") if module_alice is None else module_alice.copy()
 
 
 @pytest.fixture

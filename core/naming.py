@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models.functions import Concat
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -13,10 +12,6 @@ from django.utils.translation import gettext_lazy as _
 from core.display import DisplayName, ShownByName
 from core.errors import Invalid
 from core.text import fold_name, name_error
-
-# Separates a folded name from an id. Folded text has no capital letters, so no other row can have the same.
-_NAMESAKE = " ID "
-_LONGEST_BEFORE_ID = 240  # of the 300 characters of a folded column
 
 
 class NamedModel(ShownByName):
@@ -57,14 +52,6 @@ def folded_length_error(folded: str, most: int) -> Promise | None:
     )
 
 
-def namesake_fold(folded: str, row_id: str) -> str:
-    """Return the folded form of a row whose name an older row has too, from before that was refused."""
-    return f"{folded[:_LONGEST_BEFORE_ID]}{_NAMESAKE}{row_id}"
-
-
 def is_called(name: str, path: str = "") -> models.Q:
-    """Return the condition for rows of this name, including namesakes. `path` is a lookup prefix such as `tenant__`."""
-    folded = fold_name(name)
-    namesake = Concat(models.Value(namesake_fold(folded, "")), models.F(f"{path}id"), output_field=models.CharField())
-    column = f"{path}name_folded"
-    return models.Q(**{column: folded}) | models.Q(**{column: namesake})
+    """Return the condition for rows of this name. `path` is a lookup prefix such as `tenant__`."""
+    return models.Q(**{f"{path}name_folded": fold_name(name)})

@@ -158,7 +158,7 @@ def test_sigterm_ends_the_bridge_while_the_old_database_hangs(server: MaimServer
 
 
 def test_old_tables_are_equal_after_two_kills_beside_writers(server: MaimServer, old: OldDatabase) -> None:
-    result = bridge_beside_writers([server], old, agents=AGENTS, writers=4, seconds=3, kills=2)
+    result = bridge_beside_writers([server], old, agents=AGENTS, writers=4, seconds=1.5, kills=2)
 
     assert result.differing == {}
     assert result.agents > AGENTS / 2

@@ -13,6 +13,8 @@ import pytest
 from tests.support.envelope import ENVELOPE
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.embedded
+
 PASSWORD = "password123"
 _numbers = itertools.count(1)
 

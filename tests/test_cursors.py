@@ -301,6 +301,7 @@ def test_all_lists_are_tested() -> None:
     assert set(map(str, LISTS)) == set(KINDS), "say above how to make and delete what a new list is of"
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("route", LISTS, ids=str)
 def test_every_list_documents_after(route: Route) -> None:
     operation = operations()[route]
@@ -367,6 +368,7 @@ def test_last_page_has_no_next_cursor(route: Route, data: Data) -> None:
     assert end.total == (len(in_one_page) if end.kind.is_counted else None)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("route", LISTS, ids=str)
 def test_order_or_offset_beside_after_is_rejected(route: Route, data: Data) -> None:
     taken = {parameter["name"] for parameter in operations()[route]["parameters"]}
@@ -380,6 +382,7 @@ def test_order_or_offset_beside_after_is_rejected(route: Route, data: Data) -> N
             assert list(errors) == [name]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("route", LISTS, ids=str)
 def test_without_after_no_cursor_is_returned(route: Route, data: Data) -> None:
     for _ in range(2):
@@ -393,6 +396,7 @@ def test_without_after_no_cursor_is_returned(route: Route, data: Data) -> None:
         assert body["data"].get("pagination", body["data"]).get("next_after") is None
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("route", LISTS, ids=str)
 @pytest.mark.parametrize("after", ["x" * 300, "\x00"])
 def test_malformed_cursor_is_rejected(route: Route, data: Data, after: str) -> None:

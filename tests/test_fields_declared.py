@@ -77,6 +77,8 @@ from tenants.serializers import (
 )
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
+pytestmark = pytest.mark.embedded
+
 APPS = {"core", "accounts", "tenants", "agents", "apikeys", "legacy"}
 # Fields that only the admin changes.
 NOT_IN_REQUESTS: dict[type[Model], set[str]] = {

@@ -17,7 +17,6 @@ from agents.services.plugins import set_plugin
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
 from core.errors import Conflict, Invalid
-from core.naming import namesake_fold
 from core.text import fold_name
 from tenants import services as tenants
 from tenants.models import Tenant
@@ -360,30 +359,3 @@ def test_commands_find_a_name_in_any_width(alice: Person) -> None:
 
     assert run("agents", "export", PLAIN).document["name"] == FULL_WIDTH
     assert run("keys", "show", "客服Ａ", "--json").document["name"] == FULL_WIDTH
-
-
-def test_commands_refuse_an_ambiguous_name(alice: Person) -> None:
-    """The younger of two rows whose names formerly differed has its id in the folded name."""
-    older = make_agent(alice.tenant, PLAIN)
-    younger = make_agent(alice.tenant, "younger")
-    mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
-    Agent.unscoped.filter(pk=younger.pk).update(name=FULL_WIDTH, name_folded=mark)
-
-    outcome = run("agents", "export", FULL_WIDTH)
-
-    assert outcome.status == 3
-    assert {id_ for id_ in (older.id, younger.id) if id_ in outcome.err} == {older.id, younger.id}
-
-
-def test_namesake_keeps_its_name_until_it_is_renamed(alice: Person) -> None:
-    make_agent(alice.tenant, PLAIN)
-    younger = make_agent(alice.tenant, "younger")
-    mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
-    Agent.unscoped.filter(pk=younger.pk).update(name=FULL_WIDTH, name_folded=mark)
-
-    agents.update_agent(actor=OPERATOR, agent=younger, changes={"name": FULL_WIDTH, "description": "new"})
-    unchanged = stored(younger)
-    with pytest.raises(Conflict):
-        agents.update_agent(actor=OPERATOR, agent=younger, changes={"name": "客服ａ"})
-
-    assert (unchanged.name, unchanged.name_folded, unchanged.description) == (FULL_WIDTH, mark, "new")

@@ -16,6 +16,8 @@ from tests.support import documented_configs as configs
 from tests.support.old_clients import PASSWORD, Bot, WebService, new_username, unique
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.fixture(scope="module")
 def public(server: MaimServer) -> Iterator[httpx.Client]:

@@ -14,6 +14,8 @@ import pytest
 from tests.support.old_clients import PASSWORD, Failure, WebService, new_username, unique
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.embedded
+
 OWNER = "user_0a1b2c3d4e5f"  # a user whom only the web service knows
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

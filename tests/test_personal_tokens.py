@@ -28,7 +28,7 @@ from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, m
 from tests.support.server import ROOT
 from tests.support.tokens import TOKENS, script
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
 def actor_with(person: Person, *, scope: TokenScope = TokenScope.WRITE, tenant: Tenant | None = None) -> Actor:
@@ -140,7 +140,6 @@ class TestReading:
             tenants.create_tenant(actor=actor, tenant_name="Third", tenant_type="enterprise")
 
 
-@pytest.mark.embedded
 class TestRoutes:
     def test_security_of_the_document_is_what_is_enforced(self) -> None:
         """Only what takes personal access tokens names their scheme, and nothing about one's own account does."""

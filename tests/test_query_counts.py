@@ -29,16 +29,17 @@ from tenants import members
 from tenants import services as tenants
 from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient
+from tests.support.copies import Original
 from tests.support.factors import values_for
 from tests.support.invitations import invite, invited_token
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
-from tests.support.people import OPERATOR, Person, give_up_tenants, make_agent, make_key
+from tests.support.people import OPERATOR, Person, give_up_tenants, join, make_agent, make_key, register, see_everybody
 from tests.support.refusals import refuse
 from tests.support.routes import Route, all_routes, fill, fill_value
 from tests.support.tokens import add_token
 
-pytestmark = [pytest.mark.single, pytest.mark.django_db]
+pytestmark = pytest.mark.single
 SNAPSHOT = Path(__file__).with_name("query_counts.json")
 SURFACE_OF = {surface.name: surface for surface in SURFACES}
 # Whose sender is the person whom the tenant is offered to.
@@ -117,8 +118,9 @@ class Data:
         return response, sum(not statement.startswith(FRAME) for statement in statements)
 
 
-@pytest.fixture
-def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
+def make_data() -> Data:
+    alice, bob = register("alice"), register("bob")
+    join(bob, alice.tenant)
     agent = make_agent(alice.tenant)
     change_config(agent, 2)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
@@ -150,6 +152,17 @@ def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
             "number": "2",
         },
     )
+
+
+@pytest.fixture(scope="module")
+def module_data(module_transaction: None, oidc_provider: Provider) -> Original[Data]:
+    return Original(make_data())
+
+
+@pytest.fixture
+def data(module_data: Original[Data], db: None) -> Data:
+    see_everybody()
+    return module_data.copy()
 
 
 def change_config(agent: Agent, number: int) -> None:

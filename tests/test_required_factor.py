@@ -14,7 +14,7 @@ from tests.support.factors import enrol
 from tests.support.mail import Mailbox, parts
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
 def require(person: Person, *, value: bool = True) -> Any:

@@ -62,7 +62,6 @@ MAY_GO_UNSCOPED = {
     "core/db.py::upsert_all": "writes rows that its caller names whole",
     "core/db.py::upsert_at_once": "writes rows that its caller names whole",
     "core/db.py::bulk_overwrite": "writes rows that its caller has",
-    "core/refolding.py": "folds every tenant's names anew, in migrations",
     "core/revisions.py::raise_revisions": "writes rows that its caller has",
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",

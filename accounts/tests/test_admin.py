@@ -36,12 +36,14 @@ def password_page(user: User) -> str:
 # ---- signing in
 
 
+@pytest.mark.embedded
 def test_visitor_is_redirected_to_the_login_page(public: SurfaceClient) -> None:
     response = public.get("/admin/")
 
     assert (response.status_code, response["Location"]) == (302, "/admin/login/?next=/admin/")
 
 
+@pytest.mark.embedded
 def test_user_without_is_staff_cannot_log_in(alice: Person) -> None:
     assert "correct username and password for a staff account" in log_in("alice").content.decode()
 
@@ -51,12 +53,14 @@ def test_user_without_is_staff_cannot_log_in(alice: Person) -> None:
     assert client.get(url(User))["Location"].startswith("/admin/login/")
 
 
+@pytest.mark.embedded
 def test_access_token_does_not_authenticate(alice: Person, olivia: Operator) -> None:
     User.objects.filter(pk=alice.user.pk).update(is_staff=True, is_superuser=True)
 
     assert alice.client.get("/admin/").status_code == 302
 
 
+@pytest.mark.embedded
 def test_wrong_password_is_a_form_error(olivia: Operator) -> None:
     response = log_in("olivia", "wrong password")
 
@@ -75,6 +79,7 @@ def test_too_many_attempts_are_a_form_error(olivia: Operator, settings: Any) -> 
     assert ["Too many attempts" in answer.content.decode() for answer in answers] == [False, False, True]
 
 
+@pytest.mark.embedded
 def test_full_hashing_queue_is_a_form_error(olivia: Operator, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["accounts.tests.test_admin.FullHasher"]
 
@@ -84,6 +89,7 @@ def test_full_hashing_queue_is_a_form_error(olivia: Operator, settings: Any) -> 
     assert "Too many people are signing in" in response.content.decode()
 
 
+@pytest.mark.embedded
 def test_the_sign_in_page_has_the_name_of_the_site(public: SurfaceClient) -> None:
     assert "maim" in public.get(LOGIN).context["site_header"]
 
@@ -91,6 +97,7 @@ def test_the_sign_in_page_has_the_name_of_the_site(public: SurfaceClient) -> Non
 # ---- users
 
 
+@pytest.mark.embedded
 def test_operator_adds_a_user(olivia: Operator) -> None:
     response = olivia.add(
         User, username="dora", email="dora@example.org", password=PASSWORD, password_again=PASSWORD, is_staff="on"
@@ -141,6 +148,7 @@ def test_password_is_hashed_outside_of_transactions(olivia: Operator, settings: 
     assert NoticingHasher.in_transaction == [False, False]
 
 
+@pytest.mark.embedded
 def test_operator_changes_a_user(olivia: Operator, alice: Person) -> None:
     olivia.change(alice.user, email="alice@example.org", is_staff="on")
 
@@ -151,6 +159,7 @@ def test_operator_changes_a_user(olivia: Operator, alice: Person) -> None:
     assert entry.after == {"email": "alice@example.org", "is_staff": True}
 
 
+@pytest.mark.embedded
 def test_deactivated_user_is_signed_out(olivia: Operator, alice: Person) -> None:
     olivia.change(alice.user, is_active=[])
 
@@ -167,6 +176,7 @@ def test_taken_email_is_a_form_error(olivia: Operator, alice: Person, charlie: P
     assert User.objects.get(pk=charlie.user.pk).email is None
 
 
+@pytest.mark.embedded
 def test_unchanged_form_changes_nothing(olivia: Operator, alice: Person) -> None:
     before = AuditEntry.objects.count()
 
@@ -174,6 +184,7 @@ def test_unchanged_form_changes_nothing(olivia: Operator, alice: Person) -> None
     assert AuditEntry.objects.count() == before
 
 
+@pytest.mark.embedded
 def test_operator_sets_a_password(olivia: Operator, alice: Person) -> None:
     page = password_page(alice.user)
     assert page in olivia.get(url(alice.user, "change")).content.decode()
@@ -187,6 +198,7 @@ def test_operator_sets_a_password(olivia: Operator, alice: Person) -> None:
     assert (entry.object_id, entry.before, entry.after) == (alice.user.pk, None, None)
 
 
+@pytest.mark.embedded
 def test_weak_password_is_a_form_error(olivia: Operator, alice: Person) -> None:
     page = password_page(alice.user)
 
@@ -196,6 +208,7 @@ def test_weak_password_is_a_form_error(olivia: Operator, alice: Person) -> None:
     assert User.objects.get(pk=alice.user.pk).check_password(PASSWORD)
 
 
+@pytest.mark.embedded
 def test_operator_changes_their_own_password_and_stays_signed_in(olivia: Operator) -> None:
     response = olivia.submit(
         "/admin/password_change/", old_password=PASSWORD, new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD
@@ -207,6 +220,7 @@ def test_operator_changes_their_own_password_and_stays_signed_in(olivia: Operato
     olivia.get("/admin/password_change/done/")
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
@@ -232,6 +246,7 @@ def test_wrong_old_passwords_are_throttled(olivia: Operator, settings: Any) -> N
     assert ["Too many attempts" in answer for answer in answers] == [False, True]
 
 
+@pytest.mark.embedded
 def test_operator_deletes_a_user_without_tenants(olivia: Operator, alice: Person) -> None:
     alice.tenant.delete()
 
@@ -249,6 +264,7 @@ def test_operator_deletes_a_user_without_tenants(olivia: Operator, alice: Person
     }
 
 
+@pytest.mark.embedded
 def test_owner_of_a_tenant_cannot_be_deleted(olivia: Operator, alice: Person) -> None:
     page = olivia.get(url(alice.user, "delete")).content.decode()
     assert "would require deleting the following protected related objects" in page
@@ -280,6 +296,7 @@ def test_deletion_is_refused_if_the_user_got_a_tenant_meanwhile(
     assert not AuditEntry.objects.filter(action="user.delete").exists()
 
 
+@pytest.mark.embedded
 def test_operators_delete_users_in_bulk(olivia: Operator, alice: Person, charlie: Person) -> None:
     for person in (alice, charlie):
         person.tenant.delete()
@@ -304,6 +321,7 @@ def test_users_are_found_by_name_in_any_case(olivia: Operator, alice: Person, ch
     assert found(alice.user.pk) == ["alice"]
 
 
+@pytest.mark.embedded
 def test_operator_with_read_access_cannot_set_a_password(alice: Person) -> None:
     oscar = sign_in("oscar", is_superuser=False)
     page = password_page(alice.user)
@@ -355,6 +373,7 @@ def test_login_page_works_on_a_real_server(server: MaimServer) -> None:
         assert client.get("/admin/").status_code == 200
 
 
+@pytest.mark.embedded
 def test_slash_after_admin_is_optional(public: SurfaceClient, olivia: Operator) -> None:
     assert public.send("GET", "/admin")["Location"].startswith("/admin/login/")
     assert olivia.client.send("GET", "/admin").status_code == 200

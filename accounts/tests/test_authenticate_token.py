@@ -14,7 +14,7 @@ from accounts.models import TokenSession, User
 from core.errors import Unauthenticated
 from tests.support.people import OPERATOR, Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 ME = "/api/v1/auth/me"
 
 

@@ -50,6 +50,7 @@ def verified_alice(alice_with_email: Person) -> Person:
     return alice_with_email
 
 
+@pytest.mark.embedded
 class TestVerification:
     def test_registration_sends_a_link(self, db: None, mailbox: Mailbox) -> None:
         body = {"username": "dora", "password": PASSWORD, "email": "dora@example.com"}
@@ -114,6 +115,7 @@ class TestVerification:
         assert not EmailToken.objects.exists()
 
 
+@pytest.mark.embedded
 class TestChange:
     def test_unconfirmed_address_takes_the_password_too(self, alice_with_email: Person, mailbox: Mailbox) -> None:
         """Whoever stole a token would set another password by a link to their own address."""

@@ -56,6 +56,7 @@ def add(person: Person) -> Authenticator:
     return Authenticator(app.secret, response.json()["recovery_codes"])
 
 
+@pytest.mark.embedded
 class TestAdding:
     def test_person_has_no_factor_at_first(self, alice: Person) -> None:
         assert factors(alice) == {"factors": [], "recovery_codes": 0}
@@ -148,6 +149,7 @@ class TestAdding:
         assert services.sweep_unconfirmed() == 0
 
 
+@pytest.mark.embedded
 class TestRemoving:
     def test_last_factor_takes_the_recovery_codes_along(self, alice: Person) -> None:
         add(alice)
@@ -181,6 +183,7 @@ class TestRemoving:
         assert answer(challenge, begin(alice).code()).status_code == 400, "an app that is not confirmed"
 
 
+@pytest.mark.embedded
 class TestRecoveryCodes:
     def test_new_codes_replace_the_old(self, alice: Person) -> None:
         app = add(alice)
@@ -199,6 +202,7 @@ class TestRecoveryCodes:
         assert not RecoveryCode.objects.exists()
 
 
+@pytest.mark.embedded
 class TestLoss:
     """An operator removes the factors of somebody who has lost them all."""
 

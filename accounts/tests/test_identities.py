@@ -33,6 +33,7 @@ def close(person: Person) -> None:
     User.objects.filter(pk=person.user.pk).delete()
 
 
+@pytest.mark.embedded
 class TestLinkByPassword:
     def challenge(self, provider: Provider) -> str:
         response = sign_in(provider, **EMAIL)
@@ -148,6 +149,7 @@ class TestLinkByPassword:
         assert "You can sign in to your account with ACME from now on" in parts(told)[0]
 
 
+@pytest.mark.embedded
 class TestLinkWhenSignedIn:
     def link(self, provider: Provider, person: Person, **claims: Any) -> Any:
         started = start(person.token, password=PASSWORD)
@@ -250,6 +252,7 @@ class TestLinkWhenSignedIn:
         assert response.status_code == 409
 
 
+@pytest.mark.embedded
 class TestRoles:
     GROUPS = {"role_claim": "groups", "operator_values": frozenset({"ops"}), "superuser_values": frozenset({"root"})}
 

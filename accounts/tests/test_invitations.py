@@ -161,6 +161,7 @@ def test_of_several_at_once_one_registers(monkeypatch: pytest.MonkeyPatch) -> No
     assert User.objects.count() == 1
 
 
+@pytest.mark.embedded
 class TestInviting:
     def test_link_goes_out_by_mail_alone(self, mailbox: Mailbox) -> None:
         assert services.invite(actor=OPERATOR, email=EMAIL).link is None
@@ -213,6 +214,7 @@ class TestInviting:
         assert Invitation.objects.get().email == "other@example.com"
 
 
+@pytest.mark.embedded
 class TestAdmin:
     def test_link_is_shown_once_without_mail(self, olivia: Operator) -> None:
         page = olivia.add(Invitation, email=EMAIL)
@@ -244,6 +246,7 @@ class TestAdmin:
         assert olivia.audit_of("invitation.revoke").before == {"email": EMAIL}
 
 
+@pytest.mark.embedded
 class TestCommand:
     def test_link_is_written_without_mail(self) -> None:
         assert register(token_in(manage("create", EMAIL))).status_code == 200

@@ -40,6 +40,7 @@ def make_due() -> None:
     QueuedMail.objects.update(due_at=timezone.now())
 
 
+@pytest.mark.embedded
 class TestDelivery:
     def test_mail_arrives_as_text_and_html(self, alice_with_email: Person, mailbox: Mailbox) -> None:
         forget()
@@ -117,6 +118,7 @@ class TestDelivery:
         assert "alice" not in str(row)
 
 
+@pytest.mark.embedded
 class TestWithoutTheMailServer:
     def test_mails_wait_and_are_sent_when_it_is_back(self, alice_with_email: Person) -> None:
         mailbox = Mailbox(free_port())
@@ -232,6 +234,7 @@ class TestSeveralSenders:
         assert sorted(at_once(*(partial(outbox.claim, row) for row in rows))) == [False, False, False, True]
 
 
+@pytest.mark.embedded
 class TestFiles:
     def test_without_a_mail_server_links_are_in_files_of_their_owner(
         self, alice_with_email: Person, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -27,6 +27,8 @@ from tests.support.passkeys import (
 from tests.support.people import Person
 from tests.support.security_keys import SecurityKey
 
+pytestmark = pytest.mark.embedded
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.binary(max_size=80).map(websafe_encode),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

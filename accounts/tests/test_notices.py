@@ -18,6 +18,8 @@ from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox, parts
 from tests.support.people import OPERATOR, PASSWORD, Person
 
+pytestmark = pytest.mark.embedded
+
 HOME, ELSEWHERE = "192.0.2.1", "198.51.100.7"
 
 

@@ -23,6 +23,8 @@ from tests.support.factors import answer, enrol
 from tests.support.oidc import REDIRECT_URI, Provider, provider_at_work
 from tests.support.people import OPERATOR, PASSWORD, Person
 
+pytestmark = pytest.mark.embedded
+
 EMAIL: dict[str, Any] = {"email": "alice@example.com", "email_verified": True}
 
 

@@ -29,6 +29,7 @@ from tests.support.people import OPERATOR, Person, register
 from tests.support.security_keys import SecurityKey
 
 
+@pytest.mark.embedded
 class TestSecondStep:
     def test_passkey_completes_the_sign_in(self, key: SecurityKey) -> None:
         asked = ask()
@@ -84,6 +85,7 @@ class TestSecondStep:
         assert answer(asked["challenge"], app.code()).status_code == 200
 
 
+@pytest.mark.embedded
 class TestAlone:
     def test_passkey_opens_a_session(self, alice: Person, key: SecurityKey) -> None:
         response = sign_in_alone(key)
@@ -168,6 +170,7 @@ class TestAlone:
         assert sign_in_alone(key).status_code == 200
 
 
+@pytest.mark.embedded
 class TestCopies:
     """A key that counts its uses is told from its copy (section 6.1.1)."""
 

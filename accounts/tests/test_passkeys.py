@@ -47,6 +47,7 @@ def listed(person: Person) -> Any:
     return person.client.get("/api/v1/auth/factors").json()["factors"]
 
 
+@pytest.mark.embedded
 class TestAdding:
     def test_options_ask_for_a_verified_discoverable_passkey(self, alice: Person) -> None:
         response = alice.client.send("POST", PASSKEYS, CONFIRMED)
@@ -188,6 +189,7 @@ class TestAdding:
         assert is_refused(confirm(alice, begun, SecurityKey().create(begun["options"]), name), "name")
 
 
+@pytest.mark.embedded
 class TestChanging:
     def test_passkey_is_renamed(self, alice: Person, key: SecurityKey) -> None:
         passkey = Passkey.objects.get()
@@ -259,6 +261,7 @@ class TestChanging:
         assert not Passkey.objects.exists()
 
 
+@pytest.mark.embedded
 class TestPlace:
     """Passkeys belong to the host of MAIM_PUBLIC_URL, or to MAIM_PASSKEY_DOMAIN."""
 

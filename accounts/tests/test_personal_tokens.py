@@ -29,7 +29,7 @@ from tests.support.operators import Operator, url
 from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, register
 from tests.support.tokens import TOKENS, add_token, newest_token, script
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 ME = "/api/v1/auth/me"
 HERE, ELSEWHERE = "203.0.113.7", "198.51.100.2"
 
@@ -92,7 +92,6 @@ class TestCreation:
         assert create(alice).status_code == 200
         assert newest_token(alice.user).expires_at < timezone.now() + timedelta(days=30, seconds=1)
 
-    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("fields", "wrong"),
         [
@@ -340,7 +339,6 @@ class TestEnd:
         assert olivia.audit_of("token.delete").object_id == row.id
 
 
-@pytest.mark.embedded
 class TestFormat:
     def test_tokens_differ_and_are_well_formed(self) -> None:
         tokens = {personal_tokens.generate() for _ in range(1000)}

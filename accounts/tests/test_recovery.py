@@ -58,6 +58,7 @@ def is_refused(response: Any) -> bool:
     return response.status_code == 400 and list(response.json()["errors"]) == ["token"]
 
 
+@pytest.mark.embedded
 class TestReset:
     def test_link_sets_a_new_password(self, alice_with_email: Person, mailbox: Mailbox) -> None:
         token = ask_for_token(mailbox)
@@ -174,6 +175,7 @@ def delete(user: User) -> None:
     services.delete_user(actor=OPERATOR, user_id=user.pk)
 
 
+@pytest.mark.embedded
 class TestEndOfALink:
     @pytest.mark.parametrize(
         "change", [expire, deactivate, deactivate_and_activate, set_password_in_shell, change_address, delete]
@@ -208,6 +210,7 @@ class TestEndOfALink:
         assert token not in str(list(EmailToken.objects.values()))
 
 
+@pytest.mark.embedded
 class TestNoProbe:
     def test_response_is_the_same_for_an_unknown_address(self, alice_with_email: Person) -> None:
         known, unknown = forget(), forget("nobody@example.com")

@@ -54,6 +54,7 @@ def is_wrong_code(response: Any) -> bool:
     return response.status_code == 400 and list(response.json()["errors"]) == ["code"]
 
 
+@pytest.mark.embedded
 class TestChallenge:
     def test_password_alone_gives_a_challenge(self, app: Authenticator) -> None:
         sessions = TokenSession.objects.count()
@@ -85,6 +86,7 @@ class TestChallenge:
         assert SurfaceClient().send("POST", "/api/v1/auth/logout", body).status_code == 401
 
 
+@pytest.mark.embedded
 class TestAnswer:
     def test_code_opens_a_session(self, app: Authenticator) -> None:
         response = answer(ask(), app.code(), HTTP_USER_AGENT="phone")
@@ -174,6 +176,7 @@ class TestAnswer:
         assert answer(challenge, app.recovery_codes[0], "recovery_code").status_code == 200
 
 
+@pytest.mark.embedded
 class TestRecoveryCodes:
     def test_code_counts_once(self, app: Authenticator) -> None:
         code = app.recovery_codes[0]

@@ -93,6 +93,7 @@ class TestList:
         assert sessions(alice.client)[0]["last_seen_at"] is not None
 
 
+@pytest.mark.embedded
 class TestLastSeen:
     def test_it_follows_requests_and_their_address(self, alice: Person) -> None:
         client = sign_in(address="203.0.113.7")
@@ -133,6 +134,7 @@ class TestLastSeen:
         assert TokenSession.objects.get().last_seen_at is None
 
 
+@pytest.mark.embedded
 class TestEnd:
     def test_ended_session_is_over_at_once(self, alice: Person) -> None:
         lost, kept = sign_in("lost phone"), sign_in("laptop")

@@ -16,7 +16,7 @@ from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD, Person, with_claims
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 LATER = timedelta(minutes=1)  # longer than two windows of one browser need to refresh together
 
 

@@ -35,6 +35,7 @@ def is_signed_in(token: str) -> bool:
     return bool(response.status_code == 200)
 
 
+@pytest.mark.embedded
 def test_user_signs_in_with_json(alice: Person, public: SurfaceClient) -> None:
     response = login(public)
 
@@ -47,6 +48,7 @@ def test_user_signs_in_with_json(alice: Person, public: SurfaceClient) -> None:
     assert response["Cache-Control"] == "no-store"
 
 
+@pytest.mark.embedded
 def test_user_signs_in_with_oauth2_password_form(alice: Person, public: SurfaceClient) -> None:
     form = {"grant_type": "password", "username": "alice", "password": PASSWORD, "scope": "", "client_id": "x"}
 
@@ -67,6 +69,7 @@ def part(name: str, content: bytes, *headers: str) -> bytes:
 FORM_DATA = part("username", b"alice") + part("password", PASSWORD.encode())
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     "file", [b"", part('username"; filename="any.txt', b"charlie")], ids=["alone", "beside a file"]
 )
@@ -79,6 +82,7 @@ def test_user_signs_in_with_form_data(alice: Person, public: SurfaceClient, file
     assert is_signed_in(response.json()["access_token"])
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("body", "media_type"),
     [
@@ -106,6 +110,7 @@ def test_username_is_accepted_in_any_case(alice: Person, public: SurfaceClient) 
     assert login(public, "ALICE").status_code == 200
 
 
+@pytest.mark.embedded
 def test_wrong_name_wrong_password_and_inactive_user_get_the_same_error(
     alice: Person, charlie: Person, public: SurfaceClient
 ) -> None:
@@ -125,6 +130,7 @@ def test_wrong_name_wrong_password_and_inactive_user_get_the_same_error(
     assert body["code"] == "VALIDATION_ERROR"
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     "body", [{}, {"username": "alice"}, {"password": PASSWORD}, {"username": 5, "password": PASSWORD}, []]
 )
@@ -161,6 +167,7 @@ def test_addresses_of_one_ipv6_network_share_their_attempts(public: SurfaceClien
     assert login(public, "guess", address=f"{network}::1").status_code == 400, "each address for itself"
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     "header",
     [
@@ -187,12 +194,14 @@ def test_missing_or_invalid_token_is_401(alice: Person, header: str | None) -> N
     assert response.json() == {"detail": "Sign in first", "code": "AUTHENTICATION_REQUIRED"}
 
 
+@pytest.mark.embedded
 def test_scheme_is_accepted_in_any_case(alice: Person) -> None:
     response = SurfaceClient().get("/api/v1/auth/me", HTTP_AUTHORIZATION=f"bearer {alice.token}")
 
     assert response.status_code == 200
 
 
+@pytest.mark.embedded
 def test_changed_token_is_401(alice: Person) -> None:
     """Every character of the signature counts, except for unused bits at the end of base64."""
     head, _, signature = alice.token.rpartition(".")
@@ -201,6 +210,7 @@ def test_changed_token_is_401(alice: Person) -> None:
         assert not is_signed_in(f"{head}.{signature[:number]}{other}{signature[number + 1 :]}")
 
 
+@pytest.mark.embedded
 def test_token_of_a_deactivated_user_is_401_at_once(alice: Person) -> None:
     assert is_signed_in(alice.token)
 
@@ -209,6 +219,7 @@ def test_token_of_a_deactivated_user_is_401_at_once(alice: Person) -> None:
     assert not is_signed_in(alice.token)
 
 
+@pytest.mark.embedded
 def test_token_of_a_deleted_user_is_401_at_once(alice: Person) -> None:
     alice.tenant.delete()
 

@@ -71,17 +71,20 @@ class TestCreating:
         }
         assert alice.client.get(f"{AGENTS}/{body['id']}").json() == body
 
+    @pytest.mark.embedded
     def test_only_a_name_is_required(self, alice: Person) -> None:
         agent = created(alice)
 
         assert (agent["description"], agent["config"], agent["template_id"], agent["tags"]) == (None, {}, None, [])
 
+    @pytest.mark.embedded
     def test_null_means_absent(self, alice: Person) -> None:
         agent = created(alice, description=None, config=None, template_id=None, tags=None, tenant_id=None)
 
         assert (agent["description"], agent["config"], agent["template_id"], agent["tags"]) == (None, {}, None, [])
         assert agent["tenant_id"] == alice.tenant.id
 
+    @pytest.mark.embedded
     def test_unknown_keys_are_ignored(self, alice: Person) -> None:
         agent = created(alice, status="archived", id="agent_mine", created_at="2000-01-01T00:00:00Z", colour="red")
 
@@ -89,26 +92,31 @@ class TestCreating:
         assert agent["id"] != "agent_mine"
         assert not agent["created_at"].startswith("2000")
 
+    @pytest.mark.embedded
     def test_agent_is_created_in_the_persons_first_tenant_by_default(
         self, alice: Person, bob: Person, other_tenant: Tenant
     ) -> None:
         assert created(alice)["tenant_id"] == alice.tenant.id
         assert created(bob)["tenant_id"] == bob.tenant.id
 
+    @pytest.mark.embedded
     def test_agent_is_created_in_the_named_tenant(self, alice: Person, bob: Person, other_tenant: Tenant) -> None:
         assert created(alice, tenant_id=other_tenant.id)["tenant_id"] == other_tenant.id
         assert created(bob, tenant_id=alice.tenant.id)["tenant_id"] == alice.tenant.id, "members write agents"
 
+    @pytest.mark.embedded
     def test_another_persons_tenant_gives_404(self, alice: Person, charlie: Person) -> None:
         refused(create(charlie, tenant_id=alice.tenant.id), 404, "TENANT_001")
         refused(create(charlie, tenant_id="tenant_000000000000"), 404, "TENANT_001")
         assert not Agent.unscoped.exists()
 
+    @pytest.mark.embedded
     def test_person_without_a_tenant_gets_404(self, charlie: Person) -> None:
         charlie.client.delete(f"/api/v1/tenants/{charlie.tenant.id}")
 
         refused(create(charlie), 404, "TENANT_001")
 
+    @pytest.mark.embedded
     def test_new_agent_is_not_active(self, alice: Person) -> None:
         created(alice)
 
@@ -184,6 +192,7 @@ class TestNames:
         assert alice.client.get(f"{AGENTS}/{other['id']}").json() == other
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 class TestChanging:
     @pytest.mark.parametrize(
@@ -249,7 +258,6 @@ class TestChanging:
         assert response.json() == before
         assert AuditEntry.objects.count() == written
 
-    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("field", "value"),
         [("name", ""), ("name", "x" * 101), ("name", 5), ("status", "gone"), ("tags", 5), ("config", [])],

@@ -140,6 +140,7 @@ def test_each_change_leaves_an_audit_row(api: PluginApi, agent: Agent, alice: Pe
     ]
 
 
+@pytest.mark.embedded
 class TestSecrets:
     """Secrets are stored sealed; people read a mask, and bots the secret."""
 
@@ -207,6 +208,7 @@ class TestSecrets:
         assert alice.client.get(f"{SETTINGS}?agent_id={agent.id}").json()[0]["config"] == self.SHOWN
 
 
+@pytest.mark.embedded
 class TestPublic:
     def test_an_agent_is_all_it_takes(self, alice: Person, agent: Agent) -> None:
         response = alice.client.send("POST", f"{SETTINGS}?agent_id={agent.id}", {"plugin_name": "a", "enabled": True})
@@ -243,6 +245,7 @@ class TestPublic:
         assert bob.client.get(f"{SETTINGS}?tenant_id={alice.tenant.id}").json() == []
 
 
+@pytest.mark.embedded
 class TestInternal:
     def test_a_tenant_must_be_named(self, internal: SurfaceClient, agent: Agent) -> None:
         for response in (

@@ -222,6 +222,7 @@ class TestRotation:
         assert counts(rotate("--json"))["agents"] == (7, 6, 0)
 
 
+@pytest.mark.embedded
 @pytest.mark.django_db
 class TestChecking:
     def test_check_counts_rows_left_and_changes_nothing(self, agent: Agent) -> None:
@@ -256,6 +257,7 @@ class TestChecking:
         )
 
 
+@pytest.mark.embedded
 @pytest.mark.django_db
 class TestLostKeys:
     @pytest.fixture

@@ -69,6 +69,7 @@ def settings_of(agent: Agent) -> list[tuple[str, bool, Any]]:
     return list(PluginSetting.unscoped.filter(agent=agent).values_list("plugin_name", "enabled", "config"))
 
 
+@pytest.mark.embedded
 def test_duplicate_has_the_same_settings(duplicate: Duplicate, agent: Agent) -> None:
     response = duplicate(agent)
 
@@ -82,6 +83,7 @@ def test_duplicate_has_the_same_settings(duplicate: Duplicate, agent: Agent) -> 
     assert "sk-mine" not in response.content.decode()
 
 
+@pytest.mark.embedded
 def test_duplicate_has_no_keys(duplicate: Duplicate, agent: Agent) -> None:
     twin = made(duplicate(agent))
 
@@ -89,6 +91,7 @@ def test_duplicate_has_no_keys(duplicate: Duplicate, agent: Agent) -> None:
     assert apps.get_model("apikeys.ApiKey").unscoped.filter(agent=agent).count() == 1
 
 
+@pytest.mark.embedded
 def test_duplicate_begins_with_version_1(duplicate: Duplicate, agent: Agent) -> None:
     services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kinder"}})
 
@@ -101,6 +104,7 @@ def test_duplicate_begins_with_version_1(duplicate: Duplicate, agent: Agent) -> 
     assert config_versions.versions_of(agent).count() == 2
 
 
+@pytest.mark.embedded
 def test_duplicate_may_have_any_free_name(duplicate: Duplicate, agent: Agent) -> None:
     assert made(duplicate(agent, {"name": "twin"})).name == "twin"
     before = tables()
@@ -142,6 +146,7 @@ def test_the_name_is_never_too_long(duplicate: Duplicate, alice: Person, name: s
     assert all(len(each) <= 100 for each in names)
 
 
+@pytest.mark.embedded
 def test_duplicate_is_one_audit_row(duplicate: Duplicate, agent: Agent) -> None:
     written = AuditEntry.objects.count()
 
@@ -157,12 +162,14 @@ def test_duplicate_is_one_audit_row(duplicate: Duplicate, agent: Agent) -> None:
     assert "sk-mine" not in str(row.after)
 
 
+@pytest.mark.embedded
 def test_duplicate_is_in_the_change_feed(duplicate: Duplicate, agent: Agent) -> None:
     twin = made(duplicate(agent))
 
     assert FeedEntry.objects.filter(kind=FeedEntry.Kind.AGENT, subject=twin.id).count() == 1
 
 
+@pytest.mark.embedded
 def test_a_repeat_under_the_same_idempotency_key_duplicates_once(duplicate: Duplicate, agent: Agent) -> None:
     first, again = (duplicate(agent, HTTP_IDEMPOTENCY_KEY="once") for _ in range(2))
 
@@ -171,6 +178,7 @@ def test_a_repeat_under_the_same_idempotency_key_duplicates_once(duplicate: Dupl
     assert made(duplicate(agent, HTTP_IDEMPOTENCY_KEY="twice")).name == "bot (copy 2)"
 
 
+@pytest.mark.embedded
 def test_member_may_duplicate_and_stranger_may_not(agent: Agent, bob: Person, charlie: Person) -> None:
     path = f"/api/v1/agents/{agent.id}/duplicate"
     assert bob.client.send("POST", path, {}).status_code == 200

@@ -27,6 +27,7 @@ def agent(alice: Person) -> Agent:
     return make_agent(alice.tenant, "Helper")
 
 
+@pytest.mark.embedded
 def test_an_operator_issues_a_key(olivia: Operator, agent: Agent) -> None:
     response = olivia.add(
         ApiKey,
@@ -45,6 +46,7 @@ def test_an_operator_issues_a_key(olivia: Operator, agent: Agent) -> None:
     assert verdict.facts.key_id == key.pk
 
 
+@pytest.mark.embedded
 def test_the_secret_is_shown_once_and_kept_nowhere(
     olivia: Operator, agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -70,6 +72,7 @@ def test_the_secret_is_shown_once_and_kept_nowhere(
     assert secret not in caplog.text
 
 
+@pytest.mark.embedded
 def test_sending_the_form_again_issues_no_second_key(olivia: Operator, agent: Agent) -> None:
     olivia.add(ApiKey, agent=agent.pk, name="First")
 
@@ -118,6 +121,7 @@ def test_what_a_new_key_may_not_be(
     assert AuditEntry.objects.count() == before
 
 
+@pytest.mark.embedded
 def test_an_archived_agent_gets_no_key(olivia: Operator, agent: Agent) -> None:
     Agent.unscoped.filter(pk=agent.pk).update(status="archived")
 
@@ -126,6 +130,7 @@ def test_an_archived_agent_gets_no_key(olivia: Operator, agent: Agent) -> None:
     assert errors_of(response) == {"__all__": ["An archived agent gets no new keys"]}
 
 
+@pytest.mark.embedded
 def test_an_operator_changes_a_key(olivia: Operator, agent: Agent) -> None:
     issued = make_key(agent, "First", permissions=["chat"])
 
@@ -154,6 +159,7 @@ def test_an_operator_changes_a_key(olivia: Operator, agent: Agent) -> None:
     assert issued.secret not in str(entry.after)
 
 
+@pytest.mark.embedded
 def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, agent: Agent) -> None:
     key = make_key(agent, expires_at=timezone.now() + timedelta(days=1)).key
     before = AuditEntry.objects.count()
@@ -162,6 +168,7 @@ def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, agent: Agent)
     assert AuditEntry.objects.count() == before
 
 
+@pytest.mark.embedded
 def test_an_expiry_is_taken_away(olivia: Operator, agent: Agent) -> None:
     key = make_key(agent, expires_at=timezone.now() + timedelta(days=1)).key
 
@@ -179,6 +186,7 @@ def test_a_taken_name_is_an_error_of_the_form(olivia: Operator, agent: Agent) ->
     assert errors_of(response) == {"__all__": ["An API key of this name already exists in the tenant"]}
 
 
+@pytest.mark.embedded
 def test_operators_disable_and_enable_keys(olivia: Operator, agent: Agent) -> None:
     keys = [make_key(agent), make_key(agent)]
     rows = [issued.key for issued in keys]
@@ -196,6 +204,7 @@ def test_operators_disable_and_enable_keys(olivia: Operator, agent: Agent) -> No
     assert disabled.all().count() == 4
 
 
+@pytest.mark.embedded
 def test_an_operator_deletes_a_key(olivia: Operator, agent: Agent) -> None:
     issued = make_key(agent, "First")
 
@@ -205,6 +214,7 @@ def test_an_operator_deletes_a_key(olivia: Operator, agent: Agent) -> None:
     assert olivia.audit_of("key.delete").before["name"] == "First"
 
 
+@pytest.mark.embedded
 def test_operators_delete_keys_in_bulk(olivia: Operator, agent: Agent) -> None:
     keys = [make_key(agent).key, make_key(agent).key]
     assert "Are you sure" in olivia.act("delete_selected", *keys).content.decode()
@@ -238,6 +248,7 @@ def test_keys_are_found_by_what_people_see(olivia: Operator, agent: Agent, charl
     assert "Good" in found(q=f"mmc_…{good.current_secret.hint}")
 
 
+@pytest.mark.embedded
 def test_who_may_only_look_neither_issues_nor_disables(agent: Agent) -> None:
     oscar = sign_in("oscar", is_superuser=False)
     key = make_key(agent, permissions=["chat"]).key
@@ -253,6 +264,7 @@ def test_who_may_only_look_neither_issues_nor_disables(agent: Agent) -> None:
 # ---- limits, networks, metadata
 
 
+@pytest.mark.embedded
 def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> None:
     olivia.add(
         ApiKey,
@@ -300,6 +312,7 @@ def test_what_may_not_bound_a_key(olivia: Operator, agent: Agent, field: str, te
 # ---- rotation and leaks
 
 
+@pytest.mark.embedded
 def test_an_operator_rotates_a_key(olivia: Operator, agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
     issued = make_key(agent, "First")
     assert url(issued.key, "rotate") in olivia.get(url(issued.key, "change")).content.decode()
@@ -323,6 +336,7 @@ def test_an_operator_rotates_a_key(olivia: Operator, agent: Agent, caplog: pytes
     assert secret not in stored + caplog.text
 
 
+@pytest.mark.embedded
 def test_without_a_word_about_grace_the_old_secret_ends_at_once(olivia: Operator, agent: Agent) -> None:
     issued = make_key(agent)
 
@@ -343,6 +357,7 @@ def test_a_rotation_that_is_refused_shows_the_form_again(olivia: Operator, agent
     assert key.secrets.count() == 1
 
 
+@pytest.mark.embedded
 def test_a_key_of_an_archived_agent_is_not_rotated(olivia: Operator, agent: Agent) -> None:
     key = make_key(agent).key
     Agent.unscoped.filter(pk=agent.pk).update(status="archived")
@@ -353,6 +368,7 @@ def test_a_key_of_an_archived_agent_is_not_rotated(olivia: Operator, agent: Agen
     assert key.secrets.count() == 1
 
 
+@pytest.mark.embedded
 def test_who_may_only_look_does_not_rotate(agent: Agent) -> None:
     oscar = sign_in("oscar", is_superuser=False)
     key = make_key(agent).key
@@ -363,10 +379,12 @@ def test_who_may_only_look_does_not_rotate(agent: Agent) -> None:
     assert key.secrets.count() == 1
 
 
+@pytest.mark.embedded
 def test_a_key_that_does_not_exist_is_not_rotated(olivia: Operator, agent: Agent) -> None:
     assert olivia.client.get(url(ApiKey(pk="key_000000000000"), "rotate")).status_code == 404
 
 
+@pytest.mark.embedded
 def test_the_page_of_a_key_says_who_uses_its_old_secret_and_where_it_leaked(olivia: Operator, agent: Agent) -> None:
     issued = make_key(agent)
     rotated = services.rotate_key(actor=OPERATOR, key=issued.key, grace_seconds=3600)
@@ -411,6 +429,7 @@ def test_keys_are_found_by_their_expiry_and_their_use(olivia: Operator, agent: A
 # ---- the usage log
 
 
+@pytest.mark.embedded
 def test_the_usage_log_is_read_and_nothing_else(olivia: Operator, agent: Agent) -> None:
     entry = log_usage(action="chat", tenant_id=agent.tenant_id, platform="qq", details={"tokens": 5, "文": "🤖"})
     log_usage(action="other")

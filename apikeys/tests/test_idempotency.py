@@ -34,6 +34,7 @@ def rotate(api: KeyApi, of: dict[str, Any], key: str, **body: Any) -> Any:
     return api.try_rotate(of, body, HTTP_IDEMPOTENCY_KEY=key)
 
 
+@pytest.mark.embedded
 @pytest.mark.django_db
 class TestIssuing:
     def test_a_repeat_gets_the_same_answer_and_issues_nothing(self, api: KeyApi) -> None:
@@ -83,7 +84,6 @@ class TestIssuing:
         with travel(NOON + timedelta(minutes=10, seconds=1), tick=False):
             api.assert_error(create(api, "a"), 409, "KEY_002")
 
-    @pytest.mark.embedded
     @pytest.mark.parametrize("key", ["", "x" * 256, "schl\u00fcssel", "a\tb"])
     def test_what_is_no_key_is_400(self, api: KeyApi, key: str) -> None:
         assert api.error_fields(create(api, key), 400, "VALIDATION_ERROR") == ["Idempotency-Key"]
@@ -96,6 +96,7 @@ class TestIssuing:
         assert api.data(create(api, "a")) == first
 
 
+@pytest.mark.embedded
 @pytest.mark.django_db
 class TestRotating:
     def test_a_repeat_gets_the_same_secret(self, api: KeyApi) -> None:
@@ -124,6 +125,7 @@ class TestRotating:
         assert code_of(other["api_key"]) == "VALID"
 
 
+@pytest.mark.embedded
 @pytest.mark.django_db
 class TestWhoseKey:
     def test_it_is_ones_own(self, alice: Person, charlie: Person, agent: Agent) -> None:

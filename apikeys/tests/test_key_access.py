@@ -15,7 +15,7 @@ from apikeys.services import rotate_key
 from apikeys.tests.api import KeyApi
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

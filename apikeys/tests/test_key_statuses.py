@@ -16,7 +16,7 @@ from core.models import AuditEntry, Invalidation
 from tenants.models import Tenant
 from tests.support.people import Person, make_agent, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 UNKNOWN = "key_000000000000"
 ITEM = ["api_key_id", "success", "status", "revision", "error", "error_code"]
 

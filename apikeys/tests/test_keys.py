@@ -42,6 +42,7 @@ BAD_INPUT: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.embedded
 class TestIssuing:
     def test_the_answer_is_the_key_with_its_secret(self, api: KeyApi) -> None:
         with travel(NOON, tick=False):
@@ -87,14 +88,12 @@ class TestIssuing:
 
         assert (key["description"], key["permissions"], key["expires_at"]) == (None, [], None)
 
-    @pytest.mark.embedded
     def test_unknown_keys_are_ignored(self, api: KeyApi) -> None:
         key = api.create(status="disabled", api_key="mmc_mine", usage_count=5, limits={"per_minute": 1})
 
         assert (key["status"], key["usage_count"]) == ("active", 0)
         assert key["api_key"] != "mmc_mine"
 
-    @pytest.mark.embedded
     def test_bad_input_is_named(self, api: KeyApi) -> None:
         for field, value in BAD_INPUT:
             response = api.try_create(**{"name": "key", field: value})
@@ -180,6 +179,7 @@ class TestPermissions:
         assert api.create(permissions=["b", "a", "b"])["permissions"] == ["b", "a"]
 
 
+@pytest.mark.embedded
 class TestChanging:
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -220,7 +220,6 @@ class TestChanging:
 
         assert AuditEntry.objects.count() == written
 
-    @pytest.mark.embedded
     @pytest.mark.parametrize("status", ["revoked", "", 5])
     def test_another_status_is_400(self, api: KeyApi, status: Any) -> None:
         key = api.create()
@@ -238,6 +237,7 @@ class TestChanging:
         assert key["api_key"][4:40] not in rows
 
 
+@pytest.mark.embedded
 class TestStatus:
     def test_expired_is_what_an_active_key_becomes(self, api: KeyApi) -> None:
         key = api.create("expires", expires_at="2990-01-01T00:00:00Z")

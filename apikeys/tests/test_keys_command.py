@@ -361,16 +361,13 @@ class TestAsAProcess:
         assert json.loads(ended.stdout)["key_name"] == "from a shell"
 
     def test_exit_code_tells_the_outcome(self, maim: MaimServer) -> None:
-        issued = run(maim, "issue", "bot", "--name", "production")
-        (secret,) = secrets_in(issued.out)
-        assert issued.status == 0
+        """Show a wrong command line, an error and an answer: every other outcome takes the way of one of these."""
+        unknown = keyformat.generate("tenant_000000000000", "agent_000000000000")
 
-        assert run(maim, "issue", "bot", "--name", "production").status == ExitCode.REFUSED
         assert run(maim, "issue", "bot").status == ExitCode.USAGE
-        assert run(maim, "show", "nobody").status == ExitCode.NOT_FOUND
-        assert run(maim, "disable", "production").status == 0
-        refused = run(maim, "verify", typed=secret)
-        assert (refused.status, refused.err) == (ExitCode.NO, "")
+        assert run(maim, "disable", "nobody").status == ExitCode.NOT_FOUND
+        answered = run(maim, "verify", typed=unknown)
+        assert (answered.status, answered.err) == (ExitCode.NO, "")
 
     def test_missing_database_is_reported(self, maim: MaimServer, tmp_path: Path) -> None:
         nowhere = f"sqlite:///{tmp_path / 'missing' / 'maim.sqlite3'}"

@@ -20,7 +20,7 @@ from tests.support.envelope import ENVELOPE
 from tests.support.people import make_key
 from tests.support.tables import changed_tables, tables
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

@@ -16,7 +16,7 @@ from tenants.bulk_import import give_to_owners
 from tenants.models import Tenant
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ class TestUntouched:
         assert AuditBlock.objects.count() == 1
 
 
+@pytest.mark.embedded
 class TestEntries:
     @pytest.mark.parametrize("name", entries.SIGNED)
     def test_edited_column(self, name: str) -> None:
@@ -233,6 +234,7 @@ class TestEntries:
         assert found() == [("unknown key" if signature.startswith("99") else "edited", f"entry {forged}")]
 
 
+@pytest.mark.embedded
 class TestUnsignedEntries:
     """Entries from before entries were signed."""
 
@@ -342,6 +344,7 @@ class TestGaps:
         assert (found(), AuditBlock.objects.get().ids) == ([], f"{ids[0]}-{ids[-1]}")
 
 
+@pytest.mark.embedded
 class TestBlocks:
     @pytest.fixture(autouse=True)
     def ids(self) -> list[int]:
@@ -425,6 +428,7 @@ class TestBlocks:
         assert "the audit chain was changed: block 3 is not what it was" in caplog.text
 
 
+@pytest.mark.embedded
 class TestKeys:
     def test_chain_goes_on_under_a_new_key(self, settings: LazySettings) -> None:
         chain()

@@ -91,12 +91,12 @@ def test_migration_stops_before_its_next_step_when_the_lock_is_lost(monkeypatch:
     def lose(lock: MigrationLock) -> None:
         raise LockLost
 
-    call_command("migrate", "accounts", "0001", verbosity=0)
+    call_command("migrate", "legacy", "zero", verbosity=0)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(MigrationLock, "require", lose)
             with pytest.raises(CommandError, match="taken over"):
-                call_command("migrate", "accounts", verbosity=0)
+                call_command("migrate", "legacy", verbosity=0)
     finally:
         call_command("migrate", verbosity=0)
     assert rows() == []

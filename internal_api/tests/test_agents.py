@@ -12,7 +12,7 @@ from agents.models import Agent, AgentActivity
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 AGENTS = "/api/v2/agents"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FIELDS = [

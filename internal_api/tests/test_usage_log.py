@@ -122,6 +122,7 @@ def test_a_time_is_text_or_a_number_of_seconds_or_milliseconds(
     assert logged(internal, timestamp=timestamp)["timestamp"] == kept
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     "timestamp",
     ["2026-01-31", "yesterday", "", "1969-12-31T23:59:59Z", -1, -1e300, 1e300, 2**63 - 1, True, [], {}],
@@ -147,6 +148,7 @@ def test_details_are_at_most_8_kib_of_json(internal: SurfaceClient, letter: str)
     assert logged(internal, details=details)["details"] == details
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -168,14 +168,13 @@ class TestCheckPermission:
         assert (bot.row().usage_count, bot.row().last_used_at) == (0, None)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("request_name", REQUESTS)
 class TestKeysThatAreNotGood:
-    @pytest.mark.embedded
     @pytest.mark.parametrize("key", ["", "nonsense", "mmc_", "小明", "mmc_" + "A" * 112, "x" * 100_000])
     def test_malformed(self, bot: Bot, request_name: str, key: str) -> None:
         assert_rejected(bot.send(request_name, api_key=key), "AUTH_001")
 
-    @pytest.mark.embedded
     @pytest.mark.parametrize("around", ["{} ", " {}", "{}\n", "{}="])
     def test_a_good_key_with_something_around_it_is_malformed(self, bot: Bot, request_name: str, around: str) -> None:
         assert_rejected(bot.send(request_name, api_key=around.format(bot.secret)), "AUTH_001")

@@ -74,6 +74,7 @@ def test_audit_log_keeps_the_id(tenantless: Person) -> None:
     assert entry.before["username"] == "alice"
 
 
+@pytest.mark.embedded
 def test_closing_is_confirmed_to_the_address(tenantless: Person, mailbox: Mailbox) -> None:
     close(tenantless)
 
@@ -81,6 +82,7 @@ def test_closing_is_confirmed_to_the_address(tenantless: Person, mailbox: Mailbo
     assert (mailbox.recipients, mailbox.subjects) == ([EMAIL], ["Your account was closed"])
 
 
+@pytest.mark.embedded
 def test_agents_and_keys_in_other_peoples_tenants_stay(tenantless: Person, charlie: Person) -> None:
     join(tenantless, charlie.tenant, Role.ADMIN)
     created = tenantless.client.send("POST", "/api/v1/agents", {"name": "bot", "tenant_id": charlie.tenant.id})
@@ -92,6 +94,7 @@ def test_agents_and_keys_in_other_peoples_tenants_stay(tenantless: Person, charl
     key.key.refresh_from_db()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("password", ["wrong", "", None])
 def test_wrong_password_closes_nothing(tenantless: Person, password: str | None) -> None:
     response = close(tenantless, password)
@@ -100,6 +103,7 @@ def test_wrong_password_closes_nothing(tenantless: Person, password: str | None)
     assert exists(tenantless)
 
 
+@pytest.mark.embedded
 def test_owned_tenants_are_named_and_stay(alice: Person, mailbox: Mailbox) -> None:
     create_tenant(alice)
     sessions = TokenSession.objects.count()
@@ -115,6 +119,7 @@ def test_owned_tenants_are_named_and_stay(alice: Person, mailbox: Mailbox) -> No
     assert send_due() == 0
 
 
+@pytest.mark.embedded
 def test_tenant_of_others_does_not_keep_a_member(tenantless: Person, charlie: Person) -> None:
     join(tenantless, charlie.tenant, Role.ADMIN)
 
@@ -123,6 +128,7 @@ def test_tenant_of_others_does_not_keep_a_member(tenantless: Person, charlie: Pe
     assert Tenant.objects.filter(pk=charlie.tenant.pk, owner=charlie.user).exists()
 
 
+@pytest.mark.embedded
 class TestLastSuperuser:
     @pytest.fixture
     def superuser(self, tenantless: Person) -> Person:

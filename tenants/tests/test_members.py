@@ -17,7 +17,7 @@ from tenants.models import Membership, OwnershipOffer, Role, Tenant, TenantStatu
 from tenants.roles import ALLOWED, Access
 from tests.support.people import Person, join, register
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 CONTRACT = Path(__file__).resolve().parents[2] / "docs" / "contract.md"
 

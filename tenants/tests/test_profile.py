@@ -11,7 +11,7 @@ from core.models import AuditEntry
 from tenants.models import Role, TenantStatus
 from tests.support.people import Person, join, register
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 ME = "/api/v1/auth/me"
 FIELDS = ["id", "username", "email", "is_active", "email_verified", "pending_email", "memberships", "key_notices"]
 

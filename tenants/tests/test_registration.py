@@ -57,6 +57,7 @@ def test_without_an_email_address_there_is_none(public: SurfaceClient, email: di
     assert Tenant.objects.get().contact_email is None
 
 
+@pytest.mark.embedded
 def test_unknown_keys_are_ignored(public: SurfaceClient) -> None:
     response = register(public, is_staff=True, is_superuser=True, id="user_mine", is_active=False)
 
@@ -76,6 +77,7 @@ def test_printable_name_of_up_to_100_characters_is_accepted(public: SurfaceClien
     assert login.status_code == 200
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     "username",
     ["", "   ", "x" * 101, "a\nb", "a\tb", "a\x1bb", "a\x7fb", "a\u200bb", "a\u2028b", 5, True, None, ["x"], {}],
@@ -109,6 +111,7 @@ def test_names_that_only_look_alike_are_different(public: SurfaceClient, first: 
     assert register(public, second).status_code == 200
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("password", ["password123", "12345678", "        ", "小" * 8, "x" * 1024, " password "])
 def test_password_of_8_characters_is_accepted(public: SurfaceClient, password: str) -> None:
     assert register(public, "dora", password).status_code == 200
@@ -116,12 +119,14 @@ def test_password_of_8_characters_is_accepted(public: SurfaceClient, password: s
     assert login.status_code == 200
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("password", ["", "1234567", "x" * 1025, "dora dora", "DORA DORA", 12345678, None])
 def test_a_weak_password_is_refused(public: SurfaceClient, password: Any) -> None:
     refused(register(public, "dora dora", password), "password")
     assert not User.objects.exists()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("email", ["dora", "dora@", "@example.com", "a b@example.com", "x" * 250 + "@e.org", 5, ["x"]])
 def test_a_bad_email_address_is_refused(public: SurfaceClient, email: Any) -> None:
     refused(register(public, email=email), "email")
@@ -141,6 +146,7 @@ def test_any_number_of_users_have_no_email_address(public: SurfaceClient) -> Non
     assert register(public, "emil").status_code == 200
 
 
+@pytest.mark.embedded
 def test_missing_fields_are_named(public: SurfaceClient) -> None:
     response = public.send("POST", "/api/v1/auth/register", {})
 
@@ -148,6 +154,7 @@ def test_missing_fields_are_named(public: SurfaceClient) -> None:
     assert set(response.json()["errors"]) == {"username", "password"}
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("body", [b"[]", b'"text"', b"5", b"null", b"true", b"", b"{", b"\xff{}"])
 def test_a_body_that_is_no_object_is_refused(public: SurfaceClient, body: bytes) -> None:
     response = public.generic("POST", "/api/v1/auth/register", body, "application/json")
@@ -156,6 +163,7 @@ def test_a_body_that_is_no_object_is_refused(public: SurfaceClient, body: bytes)
     assert response.json()["code"] == "VALIDATION_ERROR"
 
 
+@pytest.mark.embedded
 def test_form_encoding_is_refused(public: SurfaceClient) -> None:
     response = public.post("/api/v1/auth/register", {"username": "dora", "password": "password123"})
 
@@ -163,6 +171,7 @@ def test_form_encoding_is_refused(public: SurfaceClient) -> None:
     assert response.json()["code"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
+@pytest.mark.embedded
 def test_registration_is_refused_when_closed(public: SurfaceClient, settings: Any) -> None:
     settings.REGISTRATION = "closed"
 
@@ -174,6 +183,7 @@ def test_registration_is_refused_when_closed(public: SurfaceClient, settings: An
     assert not User.objects.exists()
 
 
+@pytest.mark.embedded
 def test_details_follow_accept_language(public: SurfaceClient) -> None:
     in_english = public.send("POST", "/api/v1/auth/register", {"username": "dora"})
     in_chinese = public.send("POST", "/api/v1/auth/register", {"username": "dora"}, HTTP_ACCEPT_LANGUAGE="zh-hans")

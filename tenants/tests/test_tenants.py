@@ -100,21 +100,25 @@ class TestCreating:
         membership = Membership.objects.get(tenant_id=tenant_id)
         assert (membership.user_id, membership.role) == (alice.user.id, "owner")
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("owner", ["somebody else's", "user_nobody", 5, None, ["x"]])
     def test_the_owner_sent_is_ignored(self, alice: Person, charlie: Person, owner: Any) -> None:
         data = created(alice, owner_id=charlie.user.id if owner == "somebody else's" else owner)
 
         assert data["owner_id"] == alice.user.id
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("status", ["suspended", "nonsense", 5, None])
     def test_the_status_sent_is_ignored(self, alice: Person, status: Any) -> None:
         assert created(alice, status=status)["status"] == "active"
 
+    @pytest.mark.embedded
     def test_null_means_absent(self, alice: Person) -> None:
         data = created(alice, description=None, contact_email=None, tenant_config=None)
 
         assert (data["description"], data["contact_email"], data["tenant_config"]) == (None, None, None)
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("tenant_type", ["personal", "enterprise"])
     def test_a_tenant_has_one_of_two_types(self, alice: Person, tenant_type: str) -> None:
         assert created(alice, tenant_type=tenant_type)["tenant_type"] == tenant_type
@@ -123,6 +127,7 @@ class TestCreating:
     def test_a_name_has_up_to_255_characters(self, alice: Person, name: str) -> None:
         assert created(alice, name)["tenant_name"] == name
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("field", "value"),
         [
@@ -268,6 +273,7 @@ class TestListing:
         assert list(body["data"]["errors"]) == [field]
 
 
+@pytest.mark.embedded
 class TestReading:
     def test_owner_and_member_may_read_the_tenant(self, alice: Person, bob: Person) -> None:
         for person in (alice, bob):
@@ -296,6 +302,7 @@ class TestReading:
         assert response["WWW-Authenticate"] == "Bearer"
 
 
+@pytest.mark.embedded
 class TestChanging:
     def test_only_what_is_sent_changes(self, alice: Person) -> None:
         with travel(NOON, tick=False):
