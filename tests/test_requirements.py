@@ -1,4 +1,4 @@
-"""What maim imports is in the requirements that it is installed with, and not only in those of its developers."""
+"""The requirements that maim is installed with have all that it imports, and not only those of its developers."""
 
 from __future__ import annotations
 

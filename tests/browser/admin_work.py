@@ -1,4 +1,4 @@
-"""What operators do in the admin, in a real browser."""
+"""The work of operators in the admin, in a real browser."""
 
 from __future__ import annotations
 
