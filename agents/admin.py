@@ -62,7 +62,7 @@ class AgentForm(ServiceForm):
     class Meta:
         help_texts = {
             "config": _CONFIG_HELP,
-            "tags": _('A JSON list of texts, such as ["support", "beta"].'),
+            "tags": _("One in each line."),
         }
 
 

@@ -32,7 +32,16 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core.actor import Actor, ActorKind
 from core.admin_columns import column_of
-from core.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
+from core.admin_forms import (
+    SHOWN,
+    STRICT,
+    ChangeForm,
+    JSONFormField,
+    LinesFormField,
+    ServiceForm,
+    pretty,
+    stored_digest,
+)
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
 from core.admin_search import SEARCH, searched_list_url
 from core.db import transactional_and_propagated
@@ -214,8 +223,10 @@ class OperatorAdmin(ModelAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if not isinstance(db_field, JSONTextField):
             return super().formfield_for_dbfield(db_field, request, **options)
-        return JSONFormField(
-            shape=self.body().fields[db_field.name],
+        shape = self.body().fields[db_field.name]
+        kind = LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField
+        return kind(
+            shape=shape,
             empty=db_field.get_default,
             label=capfirst(db_field.verbose_name),
             help_text=options.get("help_text", db_field.help_text),

@@ -46,10 +46,11 @@ def show_error(form: forms.BaseForm, error: DomainError) -> None:
 class JSONFormField(forms.CharField):
     """A JSON document in a text area, validated by the API's field `shape`."""
 
+    rows = 10
+
     def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
         self.shape, self.empty = shape, empty
-        rows = 3 if isinstance(shape, serializers.ListField) else 10
-        options["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false", "class": "font-mono"})
+        options["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": self.rows, "spellcheck": "false"})
         super().__init__(**options, required=False)
 
     def prepare_value(self, value: Any) -> Any:
@@ -73,6 +74,21 @@ class JSONFormField(forms.CharField):
             return pretty(initial) != pretty(self.to_python(data))
         except forms.ValidationError:
             return True
+
+
+class LinesFormField(JSONFormField):
+    """A list of texts, one in each line. A JSON list is read as well."""
+
+    rows = 3
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, str) else "\n".join(value)
+
+    def to_python(self, value: Any) -> Any:
+        text = str(value or "").strip()
+        if text and not text.startswith(("[", "{")):
+            text = json.dumps([line.strip() for line in text.splitlines() if line.strip()])
+        return super().to_python(text)
 
 
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only

@@ -16,7 +16,7 @@ from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.models import AuditEntry
 from tenants.roles import Access
-from tests.support.operators import Operator, errors_of, sign_in, url
+from tests.support.operators import Operator, errors_of, form_of, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -102,7 +102,7 @@ def test_sending_the_form_again_issues_no_second_key(olivia: Operator, agent: Ag
             },
         ),
         ({"permissions": "[5]"}, {"permissions": ["0: Not a valid string."]}),
-        ({"permissions": "chat"}, {"permissions": ["not JSON at line 1, column 1"]}),
+        ({"permissions": "[chat"}, {"permissions": ["not JSON at line 1, column 2"]}),
         (
             {"expires_at_0": "1066-10-14", "expires_at_1": "09:00"},
             {"expires_at": ["The time must lie between 1970 and 9999."]},
@@ -444,3 +444,22 @@ def test_the_usage_log_is_read_and_nothing_else(olivia: Operator, agent: Agent) 
         assert olivia.client.post(address, {"action": "forged", "post": "yes"}).status_code == 403
     olivia.client.post(url(UsageLogEntry), {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"})
     assert sorted(UsageLogEntry.objects.values_list("action", flat=True)) == ["chat", "other"]
+
+
+def test_lists_are_typed_one_text_in_each_line(olivia: Operator, alice: Person) -> None:
+    agent = make_agent(alice.tenant)
+
+    olivia.add(
+        ApiKey,
+        agent=agent.pk,
+        name="key",
+        permissions="chat\r\n agent:read \r\n\r\n",
+        allowed_networks="203.0.113.0/24",
+    )
+
+    key = ApiKey.unscoped.get()
+    assert (key.permissions, key.allowed_networks) == (["chat", "agent:read"], ["203.0.113.0/24"])
+    form = form_of(olivia.get(url(key, "change")))
+    assert form["permissions"] == ["chat\nagent:read"]
+    assert olivia.change(key, description="other").status_code == 302
+    assert errors_of(olivia.change(key, allowed_networks="203.0.113.0/24\nnowhere")).keys() == {"allowed_networks"}
