@@ -20,7 +20,7 @@ from agents.access import agents_for
 from agents.admin_import import import_view
 from agents.errors import VersionNotFound
 from agents.fields import AGENT_FIELDS, TEMPLATE_FIELDS, AgentSettings
-from agents.models import Agent, ConfigVersion, Template
+from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
 from agents.serializers.agents import AgentUpdateRequest
 from agents.serializers.configs import TemplateUpdateRequest
 from agents.services import templates
@@ -233,3 +233,33 @@ class TemplateAdmin(ConfigAdmin):
 
     def delete(self, actor: Actor, row: Template) -> None:
         templates.delete_template(actor=actor, template=row)
+
+
+@admin.register(PluginSetting)
+class PluginSettingAdmin(ReadOnlyAdmin):
+    """The settings of plugins, which bots and members change."""
+
+    list_display = ("plugin_name", "tenant", "agent", "enabled", "updated_at")
+    list_select_related = ("tenant", "agent")
+    search_fields = ("tenant_id", "agent_id")
+    search_help_text = _("The id of a tenant or an agent, in full.")
+    fields = ("plugin_name", "tenant", "agent", "enabled", "config", "created_at", "updated_at")
+    masks = {"config": masked}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PluginSetting]:
+        return PluginSetting.unscoped.all()
+
+
+@admin.register(AgentActivity)
+class AgentActivityAdmin(ReadOnlyAdmin):
+    """The last heartbeats of agents."""
+
+    list_display = ("agent", "tenant", "last_seen_at", "expires_at")
+    list_select_related = ("agent", "tenant")
+    ordering = ("-expires_at", "-agent_id")
+    search_fields = ("agent_id",)
+    search_help_text = _("The id of an agent, in full.")
+    fields = ("agent", "tenant", "last_seen_at", "ttl_seconds", "expires_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AgentActivity]:
+        return AgentActivity.unscoped.all()

@@ -102,7 +102,8 @@ class KeyForm(ServiceForm):
                 'A JSON object, such as {"limit": 100000, "period": "month"} (day, month or total); empty for none.'
             ),
             "allowed_networks": _(
-                "The networks that the key may be used from, one in each line, such as 203.0.113.0/24; empty for anywhere."
+                "The networks that the key may be used from, one in each line, such as 203.0.113.0/24; "
+                "empty for anywhere."
             ),
             "metadata": _("A JSON object of up to 8 KiB."),
         }

@@ -67,6 +67,7 @@ UNFOLD: dict[str, Any] = {
                     _page(_("API keys"), "key", "apikeys_apikey"),
                     _page(_("Templates"), "content_copy", "agents_template"),
                     _page(_("Config versions"), "history", "agents_configversion"),
+                    _page(_("Plugin settings"), "extension", "agents_pluginsetting"),
                 ],
             },
             {
@@ -86,6 +87,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page(_("Audit log"), "policy", "common_auditentry"),
                     _page(_("Usage log"), "receipt_long", "apikeys_usagelogentry"),
+                    _page(_("Agent activity"), "monitor_heart", "agents_agentactivity"),
                 ],
             },
         ],

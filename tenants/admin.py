@@ -27,6 +27,7 @@ from tenants.serializers import InternalTenantUpdateRequest
 class _MembershipInline(TabularInline):
     model = Membership
     extra = 0
+    hide_title = True
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.admin_site.has_permission(request)

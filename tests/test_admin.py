@@ -15,8 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from accounts import services as accounts
 from accounts.models import Invitation, PersonalToken, QueuedMail, User
 from agents import services as agents
-from agents.models import Agent, ConfigVersion, Template
+from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
 from agents.services import templates
+from agents.services.activity import Heartbeat, record_activity
+from agents.services.plugins import set_plugin
 from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.actor import Actor, ActorKind
@@ -31,7 +33,7 @@ from tests.support.tokens import add_token
 pytestmark = pytest.mark.django_db
 MODELS: list[type[Model]] = [
     *(User, PersonalToken, Invitation, QueuedMail, Tenant, TenantInvitation, Template, Agent, ConfigVersion, ApiKey),
-    *(UsageLogEntry, AuditEntry),
+    *(UsageLogEntry, AuditEntry, PluginSetting, AgentActivity),
 ]
 WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
 
@@ -40,7 +42,10 @@ def populate(name: str) -> None:
     """Create a person with a tenant, a template, an agent, a key, and log entries."""
     person = register(name)
     templates.create_template(actor=OPERATOR, tenant=person.tenant, name="template")
-    make_key(make_agent(person.tenant))
+    agent = make_agent(person.tenant)
+    make_key(agent)
+    set_plugin(actor=OPERATOR, tenant=person.tenant, agent=agent, plugin_name="plugin", enabled=True, config={})
+    record_activity(Heartbeat(tenant_id=person.tenant.pk, agent_id=agent.pk, ttl_seconds=60))
     accounts.request_reset(actor=OPERATOR, email="somebody@example.com")
     accounts.invite(actor=OPERATOR, email="somebody@example.com")
     log_usage(action="chat", tenant_id=person.tenant.pk)
