@@ -65,6 +65,9 @@ def namesake_fold(folded: str, row_id: str) -> str:
 def is_called(name: str, path: str = "") -> models.Q:
     """Return the condition for rows of this name, including namesakes. `path` is a lookup prefix such as `tenant__`."""
     folded = fold_name(name)
-    namesake = Concat(models.Value(namesake_fold(folded, "")), models.F(f"{path}id"), output_field=models.CharField())
+    beginning = namesake_fold(folded, "")
+    namesake = Concat(models.Value(beginning), models.F(f"{path}id"), output_field=models.CharField())
     column = f"{path}name_folded"
-    return models.Q(**{column: folded}) | models.Q(**{column: namesake})
+    # A range as well, because an expression of the row's own columns uses no index.
+    begins = {f"{column}__gte": beginning, f"{column}__lt": f"{beginning}\U0010ffff"}
+    return models.Q(**{column: folded}) | models.Q(**begins, **{column: namesake})
