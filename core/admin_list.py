@@ -20,6 +20,7 @@ from django.http import HttpRequest
 
 from core.keyset import InvalidPosition, Order
 from core.listing import ids_of, rows_in_order
+from core.naming import begins_with
 from core.text import fold, fold_name
 
 # Rows found by the beginning of a name, in the order of names.
@@ -58,8 +59,7 @@ def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
     if lookup != "startswith":
         return Q(**{field: fold(term) if field.endswith("_folded") else term})
     prefix = fold_name(term) if column == "name_folded" else fold(term)
-    # A range, because Django's `startswith` compares in another collation and so uses no index.
-    found = rows.filter(**{f"{column}__gte": prefix, f"{column}__lt": f"{prefix}\U0010ffff"}).order_by(column)
+    found = rows.filter(begins_with(column, prefix)).order_by(column)
     return Q(pk__in=list(ids_of(found)[:MAX_NAMES]))
 
 

@@ -6,7 +6,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from django.core.management.base import CommandError
 
@@ -31,7 +31,7 @@ def secrets_file(name: str) -> Iterator[Callable[[Sequence[IssuedKey]], None]]:
     It is made first, so that no key gets a secret that has no place to go. If the block fails before it writes, the
     file is removed. Raise OSError if it exists or cannot be made, and CommandError if the secrets cannot be written.
     """
-    is_written = False
+    file, is_written = create_private(name), False
 
     def write(issued: Sequence[IssuedKey]) -> None:
         nonlocal is_written
@@ -43,9 +43,10 @@ def secrets_file(name: str) -> Iterator[Callable[[Sequence[IssuedKey]], None]]:
             ids = ", ".join(one.key.id for one in issued)
             raise CommandError(f"{name}: {error.strerror}. Rotate {ids}: the new secrets are lost") from error
 
-    with create_private(name) as file:
-        try:
-            yield write
-        finally:
-            if not is_written:
-                os.unlink(name)
+    try:
+        yield write
+    finally:
+        with suppress(OSError):  # of a write that failed before, and was told of
+            file.close()
+        if not is_written:
+            os.unlink(name)

@@ -101,7 +101,7 @@ def parse_time(text: str) -> datetime:
 
 def validated(request: type[RequestSerializer], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the validated fields of an API request, from the options of the same names. Raise ValidationError."""
-    given = {name: options[name] for name in request().fields if options.get(name) is not None}
+    given = {name: options[name] for name in request().get_fields() if options.get(name) is not None}
     serializer = request(data=given)
     serializer.is_valid(raise_exception=True)
     values: dict[str, Any] = serializer.validated_data

@@ -83,8 +83,11 @@ class SubcommandsCommand(BaseCommand):
         return result
 
     def confirm(self, question: str, options: Options) -> None:
-        """Ask at the terminal before something is destroyed. Raise CommandError unless the answer is yes."""
-        if options["yes"]:
+        """Ask at the terminal before something is destroyed. Raise CommandError unless the answer is yes.
+
+        A rehearsal, which destroys nothing, needs no answer.
+        """
+        if options["yes"] or options["dry_run"]:
             return
         if not sys.stdin.isatty():
             raise CommandError(f"{question} Without a terminal to ask at, say so with --yes; nothing has changed")

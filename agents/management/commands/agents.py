@@ -14,6 +14,8 @@ from agents import effective_config, maibot_files, transfer_files
 from agents.management.lookup import AgentLookup
 from agents.management.maibot import OPTIONS as FILE_OPTIONS
 from agents.management.maibot import BotImport, write_files, write_text
+from agents.management.rows import OPTIONS as ROW_OPTIONS
+from agents.management.rows import AgentRows
 from agents.models import Agent
 from agents.serializers.transfer import FORMATS, MAIBOT, InternalAgentImportResponse
 from agents.services import config_versions, transfer
@@ -29,20 +31,24 @@ EXIT_CODES = (
     "4, what was compared differs; 5, the database does not answer."
 )
 # The options that set the API's fields; errors name them in place of the fields.
-OPTIONS = {"name": "--name", "format": "--format", **FILE_OPTIONS}
+OPTIONS = {"name": "--name", "format": "--format", **FILE_OPTIONS, **ROW_OPTIONS}
 STREAM = "-"
 
 
 class Command(SubcommandsCommand):
-    """Export, import and comparison of agents, through the services that the API calls."""
+    """Management of agents, and their export, import and comparison, through the services that the API calls."""
 
-    help = "Exports, imports and compares agents. Agents and tenants go by their id or their name."
+    help = (
+        "Finds, creates, changes, deletes, exports, imports and compares agents. Agents and tenants go by their id or "
+        "their name."
+    )
     exit_codes = EXIT_CODES
     option_names = OPTIONS
     lookup: AgentLookup
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
+        AgentRows(self).add_to(add)
         out = add("export", self.export, "Writes an agent as a file, which has neither keys nor limits")
         _add_agent(out)
         _add_format(out)
@@ -89,7 +95,8 @@ class Command(SubcommandsCommand):
         self.lookup = AgentLookup(self.actor)
 
     def given_names(self, options: Options) -> Mapping[str, str]:
-        return {"file": _file_name(options)}
+        name = {"name": "NAME"} if options["subcommand"] == "create" else {}
+        return {"file": _file_name(options), **name}
 
     # ---- the subcommands
 

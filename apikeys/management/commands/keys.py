@@ -233,7 +233,7 @@ class Command(SubcommandsCommand):
 
 
 def _documents(keys: Sequence[ApiKey]) -> Sequence[Any]:
-    return KeyResponse(keys, many=True).data
+    return list(KeyResponse(keys, many=True).data)
 
 
 def _ordered(rows: QuerySet[ApiKey], owner: Tenant | Agent | None) -> QuerySet[ApiKey]:
