@@ -132,7 +132,7 @@ class TestCheckpoint:
 class TestListing:
     @pytest.fixture
     def changes(self, alice: Person) -> list[AuditEntry]:
-        """What Alice and an operator have done, oldest first."""
+        """Changes by Alice and by an operator, oldest first."""
         alice.client.send("PUT", f"/api/v1/tenants/{alice.tenant.id}", {"description": "hers"})
         tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"description": "ours"})
         return list(AuditEntry.objects.filter(action="tenant.update").order_by("id"))

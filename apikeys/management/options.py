@@ -33,7 +33,7 @@ OPTIONS = {field: f"--{field.replace('_', '-')}" for field in ISSUE_FIELDS} | {
 def add_issue_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a new key. The API's serializer checks their values."""
     parser.add_argument("--name", required=True, help="unique in the tenant")
-    parser.add_argument("--description")
+    parser.add_argument("--description", metavar="TEXT")
     parser.add_argument(
         "--permission", action="append", dest="permissions", metavar="NAME", help="may be given several times"
     )
@@ -64,7 +64,7 @@ def add_list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=KeyStatus.values)
     parser.add_argument("--q", metavar="TEXT", help="part of the name, the whole id, or the masked secret")
     parser.add_argument("--expires-within-days", type=integer_between(0, MAX_EXPIRES_WITHIN_DAYS), metavar="N")
-    parser.add_argument("--never-used", action="store_true")
+    parser.add_argument("--never-used", action="store_true", help="those that nobody has used yet")
     parser.add_argument("--unused-since", type=parse_time, metavar="TIME", help="such as 2026-01-31T12:00:00Z")
     add_page(parser)
 

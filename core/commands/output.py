@@ -33,7 +33,7 @@ _WHOLE = ("ID", "KEY")
 
 
 class Output:
-    """What a command writes: its result to standard output, and what else it tells people to standard error."""
+    """The output of a command: its result goes to standard output, and what else it tells people to standard error."""
 
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, has_colors: bool = True) -> None:
         self._stdout, self._stderr = stdout, stderr

@@ -19,7 +19,7 @@ class Level(IntEnum):
 
 
 class Finding(NamedTuple):
-    """What a check found, and what to do about it. Neither has a secret."""
+    """A result of a check, and advice about it. Neither has a secret."""
 
     check: str
     level: Level

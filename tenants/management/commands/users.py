@@ -39,8 +39,10 @@ class Command(SubcommandsCommand):
         add = self.subcommand_adder(parser)
         found = add("list", self.list, "Lists users, newest first; with --name by name")
         state = found.add_mutually_exclusive_group()
-        state.add_argument("--active", action="store_true", dest="is_active", default=None)
-        state.add_argument("--inactive", action="store_false", dest="is_active", default=None)
+        state.add_argument(
+            "--active", action="store_true", dest="is_active", default=None, help="those who may sign in"
+        )
+        state.add_argument("--inactive", action="store_false", dest="is_active", default=None, help="deactivated ones")
         found.add_argument("--operators", action="store_true", help="those who may sign in to the admin")
         found.add_argument("--tenant", metavar="TENANT", help="those who have a role in it: its id or name")
         found.add_argument("--name", metavar="TEXT", help="those whose name begins with it")
