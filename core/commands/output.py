@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from io import StringIO
+from typing import Any
 
 from django.core.management.base import OutputWrapper
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -41,7 +41,7 @@ class Output:
         if stdout.isatty():
             # Names are other people's: nothing in them is taken for markup.
             self._console = Console(
-                file=cast(Any, stdout),
+                file=StringIO(),  # every print is captured
                 force_terminal=True,
                 no_color=None if has_colors else True,
                 markup=False,
@@ -62,7 +62,7 @@ class Output:
         if self._console is None:
             self._stdout.write(format_table(header, rows))
             return
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name in header:
             table.add_column(name, no_wrap=name in _WHOLE, overflow="fold")
         for row in rows:
