@@ -53,7 +53,7 @@ class Order(NamedTuple):
                 raise InvalidPosition
             fields = [rows.model._meta.get_field(column) for column in self.columns]
             return [_storable(field.to_python(value)) for field, value in zip(fields, values, strict=True)]
-        except (ValueError, OverflowError, ValidationError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError, ValidationError, RecursionError) as error:
             raise InvalidPosition from error
 
 

@@ -120,7 +120,7 @@ class TestDatabase:
     @pytest.mark.needs_mariadb
     @pytest.mark.parametrize(("ahead", "level"), [(-3, Level.WARNING), (3, Level.WARNING), (90, Level.PROBLEM)])
     def test_clock_that_differs(self, ahead: int, level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(database.timezone, "now", lambda now=timezone.now: now() + timedelta(seconds=ahead))
+        monkeypatch.setattr(timezone, "now", lambda now=timezone.now: now() + timedelta(seconds=ahead))
 
         (finding,) = database.check_clock()
 

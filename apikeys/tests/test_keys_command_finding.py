@@ -233,7 +233,7 @@ class TestListing:
         assert found == whole
         assert keys("list", *owner, "--limit", "2").err.startswith("There are more: --after ")
 
-    @pytest.mark.parametrize("position", ["", "x", "WzFd", "W10", "bnVsbA", "é"])
+    @pytest.mark.parametrize("position", ["", "x", "WzFd", "W10", "bnVsbA", "é", "W1tdLHt9LDBd"])  # the last: [[],{},0]
     def test_a_position_that_is_none_is_a_usage_error(self, several: dict[str, ApiKey], position: str) -> None:
         outcome = keys("list", "--after", position)
 
