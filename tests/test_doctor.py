@@ -92,7 +92,7 @@ class TestDatabase:
         assert levels(database.check_clock) == [Level.OK]
         assert levels(database.check_migrations)[:1] == [Level.OK]
 
-    @pytest.mark.needs_mariadb
+    @pytest.mark.embedded
     def test_settings_that_lose_changes_are_warned_of(self, settings: Any) -> None:
         good = {
             "tx_isolation": "READ-COMMITTED",
