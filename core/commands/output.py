@@ -106,3 +106,4 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(unit, total=total)
         yield lambda number: bar.advance(task, number)
+        bar.update(task, completed=total)  # some tell of whole pages only
