@@ -15,8 +15,6 @@ from core.commands.exit_codes import ExitCode
 from tests.support.commands import Outcome, run
 from tests.support.people import Person, make_agent, make_key
 
-pytestmark = pytest.mark.embedded
-
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
