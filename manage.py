@@ -2,6 +2,7 @@
 """The operator's command line."""
 
 import gc
+import json
 import os
 import sys
 from io import TextIOWrapper
@@ -10,6 +11,8 @@ from textwrap import fill
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility, get_commands, load_command_class
 from django.db import Error, connection
+
+from maim.doctor import findings
 
 WIDTH = 100
 LIBRARIES = ("django", "rest_framework", "drf_spectacular")
@@ -49,11 +52,25 @@ def main() -> None:
     try:
         CommandLine(sys.argv).execute()
     except ImproperlyConfigured as error:
+        if sys.argv[1:2] == ["doctor"]:
+            _diagnose(error)
         sys.exit(f"{error}")
     except Error as error:
         if _database_answers():
             raise
         sys.exit(f"The database does not answer: {error}")
+
+
+def _diagnose(error: ImproperlyConfigured) -> None:
+    """Write what `doctor` finds about an environment with which its own code cannot be loaded, and exit."""
+    found = findings.of_environment(error)
+    if "--json" in sys.argv:
+        text = json.dumps(findings.document(found), indent=2)
+    else:
+        lines = [f"{finding.level.name.lower()}  {finding.check}  {finding.found}" for finding in found]
+        text = "\n".join([*lines, "", found[0].advice])
+    sys.stdout.write(f"{text}\n")
+    sys.exit(findings.exit_code(found))
 
 
 def _database_answers() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -95,14 +95,15 @@ class AgentAdmin(ConfigAdmin):
         return agents_for(actor_of(request))
 
     def get_urls(self) -> list[URLPattern]:
-        views = {
-            "import/": (self.import_view, "agents_agent_import"),
-            "<str:object_id>/config/": (self.config_view, "agents_agent_config"),
-            "<str:object_id>/config/<int:first>/<int:second>/": (self.comparison_view, "agents_agent_comparison"),
-            "<str:object_id>/config/<int:number>/restore/": (self.restore_view, "agents_agent_restore"),
-        }
-        own = [path(route, self.admin_site.admin_view(view), name=name) for route, (view, name) in views.items()]
-        return [*own, *super().get_urls()]
+        view = self.admin_site.admin_view
+        config = "<str:object_id>/config/"
+        return [
+            path("import/", view(self.import_view), name="agents_agent_import"),
+            path(config, view(self.config_view), name="agents_agent_config"),
+            path(f"{config}<int:first>/<int:second>/", view(self.comparison_view), name="agents_agent_comparison"),
+            path(f"{config}<int:number>/restore/", view(self.restore_view), name="agents_agent_restore"),
+            *super().get_urls(),
+        ]
 
     def config_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         agent = self._agent(request, object_id)
@@ -256,7 +257,7 @@ class AgentActivityAdmin(ReadOnlyAdmin):
 
     list_display = ("agent", "tenant", "last_seen_at", "expires_at")
     list_select_related = ("agent", "tenant")
-    ordering = ("-expires_at", "-agent_id")
+    ordering: ClassVar[tuple[str, ...]] = ("-expires_at", "-agent_id")
     search_fields = ("agent_id",)
     search_help_text = _("The id of an agent, in full.")
     fields = ("agent", "tenant", "last_seen_at", "ttl_seconds", "expires_at")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from agents.models import Agent
@@ -23,6 +23,8 @@ from apikeys.refusals import Refused
 from core.db import transactional
 from core.idempotency import Batch, is_repeat
 from tenants.models import Tenant
+
+M = TypeVar("M", bound=Model)
 
 
 class Uses(NamedTuple):
@@ -148,11 +150,26 @@ class KeyUses(NamedTuple):
 
 def busiest_keys(tenant_id: str, first: date, last: date, most: int) -> list[KeyUses]:
     """Return the keys of a tenant with most uses from `first` to `last`, the busiest first."""
-    keys = ApiKey.objects.in_tenants([tenant_id])
-    rows = DailyUse.objects.in_tenants([tenant_id]).filter(day__range=(first, last), subject__in=keys.values("pk"))
-    sums = rows.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:most]
-    found = keys.in_bulk([key_id for key_id, _uses in sums])
-    return [KeyUses(found[key_id], uses) for key_id, uses in sums if key_id in found]
+    keys, days = ApiKey.objects.in_tenants([tenant_id]), DailyUse.objects.in_tenants([tenant_id])
+    return [KeyUses(key, uses) for key, uses in _busiest(keys, days, first, last, most)]
+
+
+def busiest_agents(tenant_id: str, first: date, last: date, most: int) -> list[tuple[Agent, int]]:
+    """Return the agents of a tenant with most uses of their keys like `busiest_keys`, each with the number."""
+    agents, days = Agent.objects.in_tenants([tenant_id]), DailyUse.objects.in_tenants([tenant_id])
+    return _busiest(agents, days, first, last, most)
+
+
+def busiest_tenants(first: date, last: date, most: int) -> list[tuple[Tenant, int]]:
+    """Return the tenants with most uses of their keys like `busiest_keys`, each with the number."""
+    return _busiest(Tenant.objects.all(), DailyUse.unscoped.all(), first, last, most)
+
+
+def _busiest(rows: QuerySet[M], days: QuerySet[DailyUse], first: date, last: date, most: int) -> list[tuple[M, int]]:
+    counted = days.filter(day__range=(first, last), subject__in=rows.values("pk"))
+    sums = list(counted.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:most])
+    found = rows.in_bulk([subject for subject, _uses in sums])
+    return [(found[subject], uses) for subject, uses in sums if subject in found]
 
 
 def total_since(subject: str, tenant_id: str, first: date | None) -> int:

@@ -6,78 +6,34 @@ one before, whose sort values are in the URL; so it reads no more rows of an ind
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import reduce
 from itertools import chain
 from operator import or_
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
-from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from core.keyset import InvalidPosition, Order
 from core.listing import ids_of, rows_in_order
+from core.naming import begins_with
 from core.text import fold, fold_name
 
 # Rows found by the beginning of a name, in the order of names.
 MAX_NAMES = 100
 
 
-class Order(NamedTuple):
-    """The order of a list, by columns that are never null, of which the last is unique."""
-
-    columns: tuple[str, ...]
-    is_descending: bool
-
-    @staticmethod
-    def of(rows: QuerySet[Any]) -> Order:
-        """Return the order of a queryset, whose columns have one direction."""
-        terms = [str(term) for term in rows.query.order_by] or ["pk"]
-        return Order(tuple(term.removeprefix("-") for term in terms), terms[0].startswith("-"))
-
-    def position(self, row: Model) -> str:
-        """Return the position of a row, for a URL."""
-        return json.dumps([row.serializable_value(column) for column in self.columns], default=str)
-
-    def after(self, rows: QuerySet[Any], position: str) -> QuerySet[Any]:
-        """Return the rows after a position. Raise IncorrectLookupParameters for a text that is none."""
-        values = dict(zip(self.columns, self._parse(rows, position), strict=True))
-        than = "lt" if self.is_descending else "gt"
-        further, equal = Q(), Q()
-        for column, value in values.items():
-            further |= equal & Q(**{f"{column}__{than}": value})
-            equal &= Q(**{column: value})
-        return rows.filter(further)
-
-    def _parse(self, rows: QuerySet[Any], position: str) -> list[Any]:
-        try:
-            values = json.loads(position)
-            if not isinstance(values, list) or len(values) != len(self.columns) or None in values:
-                raise IncorrectLookupParameters
-            fields = [rows.model._meta.get_field(column) for column in self.columns]
-            return [_storable(field.to_python(value)) for field, value in zip(fields, values, strict=True)]
-        except (ValueError, OverflowError, ValidationError, RecursionError) as error:
-            raise IncorrectLookupParameters from error
-
-
-def _storable(value: Any) -> Any:
-    """Return the value. Raise ValueError for text that is no Unicode, and OverflowError for a time of no database."""
-    if isinstance(value, str):
-        value.encode()
-    elif isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-    return value
-
-
 def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> list[Any]:
-    """Return the ids of the first rows of the page that the request asks for."""
+    """Return the ids of the first rows of the page that the request asks for. Raise IncorrectLookupParameters."""
     position = request.GET.get(PAGE_VAR)
-    part = rows if position is None else Order.of(rows).after(rows, position)
+    try:
+        part = rows if position is None else Order.of(rows).after(rows, position)
+    except InvalidPosition as error:
+        raise IncorrectLookupParameters from error
     return list(ids_of(part)[:number])
 
 
@@ -109,8 +65,7 @@ def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
     if lookup != "startswith":
         return Q(**{field: fold(term) if field.endswith("_folded") else term})
     prefix = fold_name(term) if column == "name_folded" else fold(term)
-    # A range, because Django's `startswith` compares in another collation and so uses no index.
-    found = rows.filter(**{f"{column}__gte": prefix, f"{column}__lt": f"{prefix}\U0010ffff"}).order_by(column)
+    found = rows.filter(begins_with(column, prefix)).order_by(column)
     return Q(pk__in=list(ids_of(found)[:MAX_NAMES]))
 
 

@@ -55,3 +55,11 @@ def folded_length_error(folded: str, most: int) -> Promise | None:
 def is_called(name: str, path: str = "") -> models.Q:
     """Return the condition for rows of this name. `path` is a lookup prefix such as `tenant__`."""
     return models.Q(**{f"{path}name_folded": fold_name(name)})
+
+
+def begins_with(column: str, prefix: str) -> models.Q:
+    """Return the condition for rows whose folded text begins with a prefix, which an index finds.
+
+    Django's `startswith` compares in another collation, and so uses no index.
+    """
+    return models.Q(**{f"{column}__gte": prefix, f"{column}__lt": f"{prefix}\U0010ffff"})

@@ -13,9 +13,12 @@ from django.db.models import QuerySet
 
 from core import audit
 from core.audit_chain.chainer import Chainer
+from core.commands.exit_codes import ExitCode
 from core.models import AuditBlock, AuditEntry
+from tenants import services as tenants
+from tenants.management import audit_entries
 from tests.support.commands import Outcome, run
-from tests.support.people import OPERATOR
+from tests.support.people import OPERATOR, Person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 
@@ -124,3 +127,66 @@ class TestCheckpoint:
         outcome = run("audit", "checkpoint", "--output", str(tmp_path))
 
         assert (outcome.status, "was not written" in outcome.err) == (1, True)
+
+
+class TestListing:
+    @pytest.fixture
+    def changes(self, alice: Person) -> list[AuditEntry]:
+        """Changes by Alice and by an operator, oldest first."""
+        alice.client.send("PUT", f"/api/v1/tenants/{alice.tenant.id}", {"description": "hers"})
+        tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"description": "ours"})
+        return list(AuditEntry.objects.filter(action="tenant.update").order_by("id"))
+
+    @pytest.mark.parametrize(
+        ("arguments", "chosen"),
+        [
+            (["--action", "tenant.update"], [1, 0]),
+            (["--action", "tenant.update", "--user", "ALICE"], [0]),
+            (["--action", "tenant.update", "--user", "{alice}"], [0]),
+            (["--tenant", "alice's personal tenant", "--action", "tenant.update", "--kind", "command"], [1]),
+            (["--object", "{tenant}", "--action", "tenant.update", "--limit", "2"], [1, 0]),
+            (["--request", "{request}"], [0]),
+            (["--action", "tenant.update", "--since", "2000-01-01T00:00:00Z"], [1, 0]),
+            (["--action", "tenant.update", "--until", "2000-01-01T00:00:00Z"], []),
+            (["--tenant", "tenant_000000000000"], []),
+        ],
+    )
+    def test_list_is_filtered_by(
+        self, changes: list[AuditEntry], alice: Person, arguments: list[str], chosen: list[int]
+    ) -> None:
+        values = {"alice": alice.user.id, "tenant": alice.tenant.id, "request": changes[0].request_id}
+        named = [argument.format(**values) for argument in arguments]
+
+        listed = run("audit", "list", *named, "--json").document
+
+        assert [item["id"] for item in listed["items"]] == [changes[number].pk for number in chosen]
+        assert [row[0] for row in run("audit", "list", *named).rows] == [str(changes[number].pk) for number in chosen]
+
+    def test_pages_have_every_entry_once(self, changes: list[AuditEntry]) -> None:
+        first = run("audit", "list", "--limit", "3", "--json").document
+        rest = run("audit", "list", "--after", first["next"], "--json").document
+
+        ids = list(AuditEntry.objects.order_by("-id").values_list("id", flat=True))
+        assert [item["id"] for item in (*first["items"], *rest["items"])] == ids
+
+    def test_entry_is_shown_with_each_field_before_and_after(self, changes: list[AuditEntry], alice: Person) -> None:
+        out = run("audit", "show", str(changes[1].pk)).out
+
+        assert out.endswith('description  "hers"  "ours"\n')
+        document = run("audit", "show", str(changes[0].pk), "--json").document
+        assert (document["actor_id"], document["actor_name"]) == (alice.user.id, "alice")
+        assert run("audit", "show", "999999999").status == ExitCode.NOT_FOUND
+
+    def test_export_has_a_line_for_each_entry_oldest_first(self, changes: list[AuditEntry], tmp_path: Path) -> None:
+        file = tmp_path / "audit.jsonl"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(audit_entries, "_SLICE", 2)
+            assert run("audit", "export", "--output", str(file)) == Outcome(0, "", "")
+
+        exported = [json.loads(line) for line in file.read_text().splitlines()]
+        assert [item["id"] for item in exported] == list(AuditEntry.objects.order_by("id").values_list("id", flat=True))
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert run("audit", "export", "--output", str(file)).status == ExitCode.REFUSED, "it is there already"
+        some = run("audit", "export", "--action", "tenant.update").out
+        assert [json.loads(line)["id"] for line in some.splitlines()] == [change.pk for change in changes]
+        assert run("audit", "export", "--action", "none").out == ""

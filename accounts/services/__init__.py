@@ -57,6 +57,7 @@ from accounts.services.second_step import BadChallenge, SecondFactorRequired, Wr
 from accounts.services.sessions import (
     AuthenticatedSession,
     authenticate_token,
+    end_all_sessions,
     end_other_sessions,
     end_session,
     refresh,
@@ -116,6 +117,7 @@ __all__ = [
     "create_token",
     "create_user",
     "delete_user",
+    "end_all_sessions",
     "end_other_sessions",
     "end_session",
     "end_tokens_in",

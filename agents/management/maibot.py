@@ -8,9 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django.core.management.base import OutputWrapper
-from tqdm import tqdm
-
 from agent_config.maibot.exporting import BotFiles
 from agent_config.maibot.importing import ImportedFiles
 from agents import maibot_files
@@ -19,7 +16,7 @@ from agents.serializers.transfer import InternalAgentImportResponse
 from agents.transfer_files import import_document
 from core.actor import Actor
 from core.commands.exit_codes import EXPECTED_ERRORS, command_error
-from core.commands.formatting import format_json, format_record, format_table
+from core.commands.output import Output, progress
 from core.commands.subcommands import Options
 from core.db import DATABASE_ERRORS
 from tenants.models import Tenant
@@ -53,52 +50,52 @@ class BotImport:
         """Import each bot of a folder, with a progress bar on a terminal. Raise OSError."""
         return list(self._outcomes(maibot_files.find_bots(folder)))
 
-    def show_one(self, outcome: Outcome, stdout: OutputWrapper, stderr: OutputWrapper) -> None:
+    def show_one(self, outcome: Outcome, out: Output) -> None:
         """Write the outcome of one import, and on standard error what is not as it was in the files."""
         result, files = outcome.result, outcome.files
         assert files is not None
         if self._options["json"]:
-            stdout.write(format_json(_response(outcome)))
+            out.json(_response(outcome))
             return
         if result["agent"] is None:
             response = _response(outcome)
-            stdout.write(json.dumps(response["preview"]["config"], indent=2, ensure_ascii=False))
-            stdout.write(
-                format_table(["CHANGE", "WHERE", "TO"], [_row(change) for change in response["preview"]["changes"]])
-            )
-            stdout.write("Nothing was imported")
+            out.text(json.dumps(response["preview"]["config"], indent=2, ensure_ascii=False))
+            out.table(["CHANGE", "WHERE", "TO"], [_row(change) for change in response["preview"]["changes"]])
+            out.text("Nothing was imported")
         else:
             members = [("id", result["agent"].id), ("name", outcome.name), ("tenant", self._tenant)]
-            stdout.write(format_record([*members, ("schema", files.schema_name)]))
+            out.record([*members, ("schema", files.schema_name)])
         for kind, notes in (
             ("repaired", files.repairs),
             ("left out", files.left_out),
             ("warning", result["config_warnings"]),
         ):
             for path, message in notes:
-                stderr.write(f"{kind}: {path}: {message}")
+                out.tell(f"{kind}: {path}: {message}")
         for path in files.unknown:
-            stderr.write(f"unknown, kept: {path}")
+            out.tell(f"unknown, kept: {path}")
 
-    def show_all(self, outcomes: Sequence[Outcome], stdout: OutputWrapper, stderr: OutputWrapper) -> None:
+    def show_all(self, outcomes: Sequence[Outcome], out: Output) -> None:
         """Write a table of the imports, and on standard error why some were refused."""
         if self._options["json"]:
-            stdout.write(format_json([{"name": each.name, **_response(each)} for each in outcomes]))
+            out.json([{"name": each.name, **_response(each)} for each in outcomes])
             return
         header = ["NAME", "AGENT", "SCHEMA", "REPAIRED", "LEFT OUT", "UNKNOWN", "WARNINGS"]
-        stdout.write(format_table(header, [_summary(each) for each in outcomes]))
+        out.table(header, [_summary(each) for each in outcomes])
         for each in outcomes:
             if each.refusal:
-                stderr.write(f"{each.name}: refused: {each.refusal}")
+                out.tell(f"{each.name}: refused: {each.refusal}")
 
     def _outcomes(self, bots: dict[str, FilesOfBot]) -> Iterator[Outcome]:
-        for name, files in tqdm(bots.items(), unit=" bots", disable=None):
-            try:
-                yield self._import(name, files)
-            except DATABASE_ERRORS:
-                raise
-            except EXPECTED_ERRORS as error:
-                yield Outcome(name, None, {}, str(command_error(error, _FILES)))
+        with progress(len(bots), "bots") as advance:
+            for name, files in bots.items():
+                try:
+                    yield self._import(name, files)
+                except DATABASE_ERRORS:
+                    raise
+                except EXPECTED_ERRORS as error:
+                    yield Outcome(name, None, {}, str(command_error(error, _FILES)))
+                advance(1)
 
     def _import(self, name: str, files: FilesOfBot) -> Outcome:
         read = maibot_files.read_files(*files)

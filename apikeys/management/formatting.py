@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -15,33 +14,41 @@ from apikeys.fields import KEY_FIELDS
 from apikeys.models import ApiKey, KeySecret
 from apikeys.permissions import Requirement
 from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Remaining, Verdict
-from core.commands.formatting import format_record, format_table
+from core.commands.formatting import quota_text, rate_limit_text, time_text
 from core.http.responses import utc_text
-from core.limits import Period
+
+KEY_HEADER = ["ID", "NAME", "AGENT", "TENANT", "STATUS", "KEY", "USES", "LAST USED", "EXPIRES"]
 
 
-def key_table(keys: Iterable[ApiKey]) -> str:
-    """Return keys as a table, a line each."""
-    header = ["ID", "NAME", "AGENT", "TENANT", "STATUS", "KEY", "USES", "LAST USED", "EXPIRES"]
-    return format_table(header, [_table_row(key) for key in keys])
+def key_row(key: ApiKey) -> Sequence[Any]:
+    """Return a key's cells under KEY_HEADER."""
+    return [
+        key.id,
+        key.name,
+        key.agent,
+        key.tenant,
+        key.status_at(timezone.now()).value,
+        keyformat.masked(key.current_secret.hint),
+        key.usage_count,
+        time_text(key.last_used_at),
+        time_text(key.expires_at),
+    ]
 
 
-def key_record(key: ApiKey, secret: str | None = None) -> str:
-    """Return all of a key as lines. Show its secret masked unless it is given."""
-    return format_record(
-        [
-            ("id", key.id),
-            ("agent", f"{key.agent} ({key.agent_id})"),
-            ("tenant", f"{key.tenant} ({key.tenant_id})"),
-            *(_labelled(key, field) for field in KEY_FIELDS.changeable),
-            ("uses", key.usage_count),
-            ("last used", _time_text(key.last_used_at)),
-            ("created", _time_text(key.created_at)),
-            ("updated", _time_text(key.updated_at)),
-            *_secret_notes(key.secrets.order_by("-id")),
-            ("key", secret or keyformat.masked(key.current_secret.hint)),
-        ]
-    )
+def key_members(key: ApiKey, secret: str | None = None) -> list[tuple[str, Any]]:
+    """Return all of a key for a record. Show its secret masked unless it is given."""
+    return [
+        ("id", key.id),
+        ("agent", f"{key.agent} ({key.agent_id})"),
+        ("tenant", f"{key.tenant} ({key.tenant_id})"),
+        *(_labelled(key, field) for field in KEY_FIELDS.changeable),
+        ("uses", key.usage_count),
+        ("last used", time_text(key.last_used_at)),
+        ("created", time_text(key.created_at)),
+        ("updated", time_text(key.updated_at)),
+        *_secret_notes(key.secrets.order_by("-id")),
+        ("key", secret or keyformat.masked(key.current_secret.hint)),
+    ]
 
 
 def _labelled(key: ApiKey, field: str) -> tuple[str, Any]:
@@ -78,8 +85,8 @@ def verdict_document(verdict: Verdict, requirement: Requirement | None) -> dict[
     }
 
 
-def verdict_record(document: Mapping[str, Any]) -> str:
-    """Return a document of `verdict_document` as lines for people."""
+def verdict_members(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return a document of `verdict_document` as a record for people."""
     explanation = document["explanation"]
     members: list[tuple[str, Any]] = [
         ("verdict", "VALID" if explanation is None else f"{document['code']}: {explanation}")
@@ -96,7 +103,7 @@ def verdict_record(document: Mapping[str, Any]) -> str:
             ("rate limit", _room_text(document["rate_limit"])),
             ("quota", _room_text(document["quota"])),
         ]
-    return format_record(members)
+    return members
 
 
 def _room(room: Remaining | None, *, is_known: bool = True) -> dict[str, Any] | None:
@@ -119,47 +126,18 @@ def _room_text(room: Mapping[str, Any] | None) -> str | None:
     return f"{room['remaining']} of {room['limit']} left{refill}"
 
 
-def _rate_limit_text(rate_limit: Mapping[str, Any] | None) -> str | None:
-    return None if rate_limit is None else f"{rate_limit['limit']} in {rate_limit['window_seconds']} s"
-
-
-def _quota_text(quota: Mapping[str, Any] | None) -> str | None:
-    if quota is None:
-        return None
-    period = "in all" if quota["period"] == Period.TOTAL else f"a {quota['period']}"
-    return f"{quota['limit']} {period}"
-
-
-def _time_text(moment: datetime | None) -> str | None:
-    return None if moment is None else utc_text(moment.replace(microsecond=0))
-
-
 def _json_text(value: Any) -> str | None:
     return orjson.dumps(value).decode() if value else None
 
 
 _TEXTS: Mapping[str, Callable[[Any], str | None]] = {
     "permissions": ", ".join,
-    "expires_at": _time_text,
-    "rate_limit": _rate_limit_text,
-    "quota": _quota_text,
+    "expires_at": time_text,
+    "rate_limit": rate_limit_text,
+    "quota": quota_text,
     "allowed_networks": ", ".join,
     "metadata": _json_text,
 }
-
-
-def _table_row(key: ApiKey) -> Sequence[Any]:
-    return [
-        key.id,
-        key.name,
-        key.agent,
-        key.tenant,
-        key.status_at(timezone.now()).value,
-        keyformat.masked(key.current_secret.hint),
-        key.usage_count,
-        _time_text(key.last_used_at),
-        _time_text(key.expires_at),
-    ]
 
 
 def _secret_notes(secrets: Iterable[KeySecret]) -> Iterator[tuple[str, str]]:
@@ -169,7 +147,7 @@ def _secret_notes(secrets: Iterable[KeySecret]) -> Iterator[tuple[str, str]]:
         mask = keyformat.masked(secret.hint)
         if secret.leaked_at is not None:
             where = secret.leaked_where or "unknown"
-            yield "leaked", f"{mask} reported {_time_text(secret.leaked_at)}, seen at: {where}"
+            yield "leaked", f"{mask} reported {time_text(secret.leaked_at)}, seen at: {where}"
         elif secret.expires_at is not None and secret.expires_at > now:
-            used = _time_text(secret.last_used_at) or "never"
-            yield "old secret", f"{mask} good until {_time_text(secret.expires_at)}, last used {used}"
+            used = time_text(secret.last_used_at) or "never"
+            yield "old secret", f"{mask} good until {time_text(secret.expires_at)}, last used {used}"

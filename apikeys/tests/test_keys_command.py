@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -16,6 +18,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from time_machine import travel
 
+import apikeys.management.secrets
 from agents import services as agents
 from agents.models import Agent, AgentStatus
 from apikeys import keyformat, verification
@@ -29,6 +32,7 @@ from tests.support.commands import Outcome, Terminal
 from tests.support.instances import WAIT
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.server import ROOT, MaimServer
+from tests.support.tables import changed_tables, tables
 
 pytestmark = pytest.mark.embedded
 
@@ -282,6 +286,116 @@ class TestRotating:
         found = [verification.verify(line).facts for line in outcome.out.splitlines()]
         assert [facts and facts.key_id for facts in found] == [staging.id, issued.key.id]
         assert outcome.err == ""
+
+
+class TestSecretFile:
+    def test_secrets_go_to_a_file_that_only_its_owner_can_read(self, agent: Agent, tmp_path: Path) -> None:
+        file = tmp_path / "secret"
+
+        shown = keys("issue", agent.id, "--name", "production", "--secret-file", str(file), "--json").document
+
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert is_good(file.read_text().removesuffix("\n"))
+        assert secrets_in(str(shown)) == []
+        both = tmp_path / "both"
+        make_key(agent, "staging")
+        outcome = keys("rotate", "production", "staging", "--secret-file", str(both))
+        assert [is_good(line) for line in both.read_text().splitlines()] == [True, True]
+        assert secrets_in(outcome.out + outcome.err) == []
+
+    def test_nothing_is_issued_where_the_file_cannot_be_made(self, agent: Agent, tmp_path: Path) -> None:
+        file = tmp_path / "secret"
+        file.write_text("of another key")
+
+        for place in (file, tmp_path / "none" / "secret"):
+            outcome = keys("issue", agent.id, "--name", "production", "--secret-file", str(place))
+            assert (outcome.status, str(place) in outcome.err) == (ExitCode.REFUSED, True)
+        assert file.read_text() == "of another key"
+        assert not ApiKey.objects.in_tenants([agent.tenant_id]).exists()
+
+    def test_refused_key_leaves_no_file(self, agent: Agent, issued: IssuedKey, tmp_path: Path) -> None:
+        outcome = keys("issue", agent.id, "--name", "production", "--secret-file", str(tmp_path / "secret"))
+
+        assert outcome.status == ExitCode.REFUSED
+        assert list(tmp_path.iterdir()) == []
+
+    def test_secret_that_cannot_be_written_is_told_of(self, agent: Agent) -> None:
+        def full(name: str) -> TextIO:
+            return os.fdopen(os.open("/dev/full", os.O_WRONLY), "w")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(apikeys.management.secrets, "create_private", full)
+            outcome = keys("issue", agent.id, "--name", "production", "--secret-file", "secret")
+
+        (key,) = ApiKey.objects.in_tenants([agent.tenant_id]).all()
+        assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
+        assert f"Rotate {key.id}" in outcome.err
+        assert secrets_in(outcome.err) == []
+
+
+class TestReportingLeaks:
+    def test_reported_secret_is_never_good_again(self, issued: IssuedKey) -> None:
+        outcome = keys(
+            "report-leaked", "--where", "https://example.com/paste", "--yes", stdin=StringIO(f"{issued.secret}\n")
+        )
+
+        assert outcome.status == 0, outcome.err
+        assert "seen at: https://example.com/paste" in outcome.out
+        assert not is_good(issued.secret)
+        assert AuditEntry.objects.get(action="key.report_leak").actor_label == "manage.py keys report-leaked"
+        assert secrets_in(outcome.out + outcome.err) == []
+
+    def test_it_is_asked_about(self, issued: IssuedKey) -> None:
+        outcome = keys("report-leaked", stdin=StringIO(issued.secret))
+
+        assert (outcome.status, "--yes" in outcome.err) == (ExitCode.REFUSED, True)
+        assert is_good(issued.secret)
+
+    @pytest.mark.parametrize(
+        ("typed", "status"),
+        [
+            ("", ExitCode.REFUSED),
+            ("no key", ExitCode.REFUSED),
+            (keyformat.generate("tenant_000000000000", "agent_000000000000"), ExitCode.NOT_FOUND),
+        ],
+    )
+    def test_what_is_no_key_of_maim_is_refused(self, db: None, typed: str, status: int) -> None:
+        outcome = keys("report-leaked", "--yes", stdin=StringIO(typed))
+
+        assert (outcome.status, outcome.out) == (status, "")
+        assert secrets_in(outcome.err) == []
+
+    def test_secret_on_the_command_line_is_not_taken(self, issued: IssuedKey) -> None:
+        outcome = keys("report-leaked", issued.secret, "--yes")
+
+        assert outcome.status == ExitCode.USAGE
+        assert secrets_in(outcome.err) == []
+        assert is_good(issued.secret)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["issue", "{agent}", "--name", "new"],
+        ["rotate", "production"],
+        ["disable", "production"],
+        ["enable", "production"],
+        ["delete", "production"],
+        ["report-leaked"],
+    ],
+)
+def test_dry_run_writes_nothing_and_shows_no_secret(
+    agent: Agent, issued: IssuedKey, arguments: list[str], form: list[str]
+) -> None:
+    before = tables()
+    named = [argument.format(agent=agent.id) for argument in arguments]
+
+    outcome = keys(*named, *form, "--dry-run", stdin=StringIO(issued.secret))
+
+    assert (outcome.status, outcome.err) == (0, "A dry run: nothing was written.\n")
+    assert changed_tables(before, tables()) == set()
+    assert secrets_in(outcome.out) == []
 
 
 def test_only_issue_and_rotate_print_a_secret(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,7 +59,7 @@ class TestNaming:
         make_agent(charlie.tenant, "a/b")
 
         for name in ("r/d/a/b", f"{tenant_id}/a/b"):
-            assert keys("list", "--agent", name, "--json").document["total"] == 0
+            assert keys("list", "--agent", name, "--json").document["items"] == []
         assert keys("list", "--agent", "a/b").status == ExitCode.NOT_FOUND
         assert self.issue("R/D/A/B").document["agent_id"] == agent.id
 
@@ -110,6 +110,12 @@ class TestNaming:
         make_key(make_agent(charlie.tenant), meant.id)
 
         assert keys("show", meant.id, "--json").document["api_key_id"] == meant.id
+
+    def test_key_is_found_by_the_ends_of_its_masked_secret(self, issued: IssuedKey) -> None:
+        hint = keyformat.parse(issued.secret).hint
+
+        for text in (keyformat.masked(hint), f"...{hint}"):
+            assert keys("show", text, "--json").document["api_key_id"] == issued.key.id
 
     def test_key_outside_the_given_tenant_is_not_found(self, issued: IssuedKey, charlie: Person) -> None:
         assert keys("show", issued.key.id, "--tenant", charlie.tenant.id).status == ExitCode.NOT_FOUND
@@ -184,7 +190,7 @@ class TestListing:
             listed = keys("list", *(argument.format(agent=agent.id) for argument in arguments), "--json").document
 
         assert {key["name"] for key in listed["items"]} == names
-        assert listed["total"] == len(names)
+        assert listed["next"] is None
 
     def test_json_output_equals_the_apis_response(
         self, several: dict[str, ApiKey], agent: Agent, internal: SurfaceClient
@@ -193,7 +199,7 @@ class TestListing:
 
         listed = keys("list", "--tenant", agent.tenant_id, "--json").document
 
-        assert list(listed) == ["items", "total"]
+        assert list(listed) == ["items", "next"]
         assert listed["items"] == answer
         assert list(listed["items"][0])[: len(V2_FIELDS)] == V2_FIELDS
         assert [keys("show", key["name"], "--json").document for key in answer] == answer
@@ -213,12 +219,24 @@ class TestListing:
         assert old[0] == several["old"].id
         assert outcome.err == ""
 
-    def test_keys_beyond_the_limit_are_only_counted(self, several: dict[str, ApiKey], agent: Agent) -> None:
-        outcome = keys("list", "--limit", "2")
+    @pytest.mark.parametrize("owner", [[], ["--tenant", "alice's personal tenant"], ["--status", "active"]])
+    def test_pages_have_every_key_once(self, several: dict[str, ApiKey], owner: list[str]) -> None:
+        whole = [key["name"] for key in keys("list", *owner, "--json").document["items"]]
+        found, position = list[str](), list[str]()
+        while page := keys("list", *owner, "--limit", "2", *position, "--json").document:
+            found += [key["name"] for key in page["items"]]
+            if page["next"] is None or len(found) > len(whole):
+                break
+            position = ["--after", page["next"]]
 
-        assert len(outcome.rows) == 2
-        assert outcome.err == "2 of 6 keys; --limit shows more\n"
-        assert keys("list", "--limit", "2", "--json").document["total"] == 6
+        assert found == whole
+        assert keys("list", *owner, "--limit", "2").err.startswith("There are more: --after ")
+
+    @pytest.mark.parametrize("position", ["", "x", "WzFd", "W10", "bnVsbA", "é", "W1tdLHt9LDBd"])  # the last: [[],{},0]
+    def test_a_position_that_is_none_is_a_usage_error(self, several: dict[str, ApiKey], position: str) -> None:
+        outcome = keys("list", "--after", position)
+
+        assert (outcome.status, outcome.out, "--after" in outcome.err) == (ExitCode.USAGE, "", True)
 
     def test_columns_are_aligned_for_wide_characters(self, agent: Agent) -> None:
         for name in ("ascii", "中文密钥", "e\N{COMBINING ACUTE ACCENT}te\N{COMBINING ACUTE ACCENT}"):

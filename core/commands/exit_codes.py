@@ -22,6 +22,10 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 5
 
 
+EXIT_CODES = (
+    "Exit status: 0, it is done; 1, a rule or the input forbids it, and nothing has changed; 2, the command line is "
+    "wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; 5, the database does not answer."
+)
 EXPECTED_ERRORS = (DomainError, ValidationError, *NOT_REACHABLE)
 
 _BY_STATUS = {404: ExitCode.NOT_FOUND, 503: ExitCode.UNAVAILABLE}

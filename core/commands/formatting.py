@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+
+from core.http.responses import utc_text
+from core.limits import Period
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -42,3 +46,21 @@ def width(text: str) -> int:
 
 def pad(text: str, columns: int) -> str:
     return text + " " * (columns - width(text))
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """Return a time to the second, as the API writes it."""
+    return None if moment is None else utc_text(moment.replace(microsecond=0))
+
+
+def rate_limit_text(rate_limit: Mapping[str, Any] | None) -> str | None:
+    """Return a rate limit in words."""
+    return None if rate_limit is None else f"{rate_limit['limit']} in {rate_limit['window_seconds']} s"
+
+
+def quota_text(quota: Mapping[str, Any] | None) -> str | None:
+    """Return a quota in words."""
+    if quota is None:
+        return None
+    period = "in all" if quota["period"] == Period.TOTAL else f"a {quota['period']}"
+    return f"{quota['limit']} {period}"

@@ -18,7 +18,7 @@ KEY_FILTERS = ("status=active", "status=disabled", "status=expired", "expires_wi
 class List(NamedTuple):
     """A list: its surface, path and query, and the number of rows that it shows at most."""
 
-    surface: str  # "public", "internal" or "admin"
+    surface: str  # "public", "internal", "admin" or "command", whose path and query are its name and arguments
     path: str
     query: str = ""
     size: int = 20
@@ -94,6 +94,19 @@ LISTS = [
             f"q={TENANT}", f"q={AGENT}", "q=mmc_…00ff"),
     *_lists("admin", "apikeys/usagelogentry", 100, "", "created_at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", "q=u77",
             "q=chat", "q=nobody"),
+    # Commands show the first two pages.
+    *_lists("command", "tenants", 200, "list", "list --status suspended", "list --type personal",
+            "list --name 'tenant 7'", f"list --member {USER}"),
+    *_lists("command", "users", 200, "list", "list --inactive", "list --operators", "list --name 'person 7'",
+            f"list --tenant {TENANT}"),
+    *_lists("command", "agents", 200, "list", "list --status archived", "list --name 'bot 7'",
+            f"list --tenant {TENANT}", f"list --tenant {TENANT} --status archived"),
+    *_lists("command", "keys", 200, "list", "list --status disabled", "list --status active",
+            f"list --tenant {TENANT}", f"list --tenant {TENANT} --status disabled", f"list --agent {AGENT}"),
+    *_lists("command", "keys", 20, "show 'key 77'"),
+    *_lists("command", "audit", 200, "list", "list --action key.update", "list --object key_77", "list --kind operator",
+            f"list --user {USER}", f"list --tenant {TENANT}", f"list --tenant {TENANT} --action key.update",
+            f"list --tenant {TENANT} --since {_ago(6000)} --until {_ago(3000)}"),
     *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
             "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
 ]  # fmt: skip

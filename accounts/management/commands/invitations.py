@@ -1,30 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.management.base import CommandParser
 
 from accounts import services
 from accounts.models import Invitation
-from core.actor import Actor, command_actor
-from core.commands.exit_codes import EXPECTED_ERRORS, command_error
-from core.commands.formatting import format_json, format_table
+from core.commands.formatting import time_text
 from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.http.responses import utc_text
-
-EXIT_CODES = (
-    "Exit status: 0, it is done; 1, a rule or the input forbids it, and nothing has changed; 2, the command line is "
-    "wrong; 3, there is no such invitation, and nothing has changed; 5, the database does not answer."
-)
 
 
 class Command(SubcommandsCommand):
     """Management of invitations to register, through the services that the admin calls."""
 
     help = "Invites people to register, and lists and revokes invitations."
-    exit_codes = EXIT_CODES
-    actor: Actor
+    option_names = {"email": "ADDRESS"}
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
@@ -34,28 +24,21 @@ class Command(SubcommandsCommand):
         revoke = add("revoke", self.revoke, "Revokes an invitation, whose link is not good any more")
         revoke.add_argument("id", metavar="ID", help="as `list` shows it")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.actor = command_actor(f"invitations {options['subcommand']}")
-        try:
-            options["handler"](options)
-        except EXPECTED_ERRORS as error:
-            raise command_error(error, {"email": "ADDRESS"}) from error
-
     def create(self, options: Options) -> None:
         link = services.invite(actor=self.actor, email=options["email"]).link
-        self.stdout.write(link or "A mail with the link is on its way")
+        self.out.text(link or "A mail with the link is on its way")
 
     def list(self, options: Options) -> None:
         rows = list(services.operator_invitations())
         if options["json"]:
-            self.stdout.write(format_json({"items": [_document(row) for row in rows]}))
+            self.out.json({"items": [_document(row) for row in rows]})
         else:
-            table = [[row.id, row.email, utc_text(row.expires_at.replace(microsecond=0))] for row in rows]
-            self.stdout.write(format_table(["ID", "ADDRESS", "EXPIRES"], table))
+            table = [[row.id, row.email, time_text(row.expires_at)] for row in rows]
+            self.out.table(["ID", "ADDRESS", "EXPIRES"], table)
 
     def revoke(self, options: Options) -> None:
         services.revoke_invitation(actor=self.actor, invitation_id=options["id"])
-        self.stdout.write("Revoked")
+        self.out.text("Revoked")
 
 
 def _document(row: Invitation) -> dict[str, str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,16 @@ from django.core.management.base import CommandError, CommandParser
 from agent_config import schema
 from agent_config.patches import Patch
 from agents import effective_config, maibot_files, transfer_files
-from agents.management.lookup import Lookup
+from agents.management.lookup import AgentLookup
 from agents.management.maibot import OPTIONS as FILE_OPTIONS
 from agents.management.maibot import BotImport, write_files, write_text
+from agents.management.rows import OPTIONS as ROW_OPTIONS
+from agents.management.rows import AgentRows
 from agents.models import Agent
 from agents.serializers.transfer import FORMATS, MAIBOT, InternalAgentImportResponse
 from agents.services import config_versions, transfer
 from agents.transfer_files import import_document
-from core.actor import Actor, command_actor
-from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
-from core.commands.formatting import format_json, format_record, format_table
+from core.commands.exit_codes import ExitCode
 from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
 from tenants.models import Tenant
@@ -30,20 +31,24 @@ EXIT_CODES = (
     "4, what was compared differs; 5, the database does not answer."
 )
 # The options that set the API's fields; errors name them in place of the fields.
-OPTIONS = {"name": "--name", "format": "--format", **FILE_OPTIONS}
+OPTIONS = {"name": "--name", "format": "--format", **FILE_OPTIONS, **ROW_OPTIONS}
 STREAM = "-"
 
 
 class Command(SubcommandsCommand):
-    """Export, import and comparison of agents, through the services that the API calls."""
+    """Management of agents, and their export, import and comparison, through the services that the API calls."""
 
-    help = "Exports, imports and compares agents. Agents and tenants go by their id or their name."
+    help = (
+        "Finds, creates, changes, deletes, exports, imports and compares agents. Agents and tenants go by their id or "
+        "their name."
+    )
     exit_codes = EXIT_CODES
-    actor: Actor
-    lookup: Lookup
+    option_names = OPTIONS
+    lookup: AgentLookup
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
+        AgentRows(self).add_to(add)
         out = add("export", self.export, "Writes an agent as a file, which has neither keys nor limits")
         _add_agent(out)
         _add_format(out)
@@ -86,15 +91,12 @@ class Command(SubcommandsCommand):
         _add_format(diff)
         add_json(diff)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.actor = command_actor(f"agents {options['subcommand']}")
-        self.lookup = Lookup(self.actor)
-        try:
-            options["handler"](options)
-        except EXPECTED_ERRORS as error:
-            raise command_error(error, {**OPTIONS, "file": _file_name(options)}) from error
-        except OSError as error:
-            raise CommandError(f"{error.filename}: {error.strerror}") from error
+    def prepare(self) -> None:
+        self.lookup = AgentLookup(self.actor)
+
+    def given_names(self, options: Options) -> Mapping[str, str]:
+        name = {"name": "NAME"} if options["subcommand"] == "create" else {}
+        return {"file": _file_name(options), **name}
 
     # ---- the subcommands
 
@@ -109,7 +111,7 @@ class Command(SubcommandsCommand):
         )
         text = transfer_files.dumps(found, _form(output, options))
         if output == STREAM:
-            self.stdout.write(text, ending="")
+            self.out.text(text, ending="")
         else:
             write_text(text, Path(output), is_private=is_private)
 
@@ -118,7 +120,7 @@ class Command(SubcommandsCommand):
         tenant = self.lookup.tenant(options["tenant"])
         if options["bot"] or options["model"]:
             importer = BotImport(self.actor, tenant, options)
-            importer.show_one(importer.import_one(), self.stdout, self.stderr)
+            importer.show_one(importer.import_one(), self.out)
         elif options["file"] != STREAM and Path(options["file"]).is_dir():
             self._import_folder(BotImport(self.actor, tenant, options), Path(options["file"]))
         else:
@@ -128,7 +130,7 @@ class Command(SubcommandsCommand):
         outcomes = importer.import_all(folder)
         if not outcomes:
             raise CommandError(f"{folder}: no folder in it has a bot_config.toml or a model_config.toml")
-        importer.show_all(outcomes, self.stdout, self.stderr)
+        importer.show_all(outcomes, self.out)
         if any(outcome.refusal for outcome in outcomes):
             sys.exit(ExitCode.REFUSED)
 
@@ -141,22 +143,22 @@ class Command(SubcommandsCommand):
         result = import_document(self.actor, tenant, found, dry_run=options["dry_run"])
         agent, warnings = result["agent"], result["config_warnings"]
         if options["json"]:
-            self.stdout.write(format_json(InternalAgentImportResponse({**result, "report": None}).data))
+            self.out.json(InternalAgentImportResponse({**result, "report": None}).data)
         elif agent is None:
-            self.stdout.write("Nothing is wrong with it; nothing was imported")
+            self.out.text("Nothing is wrong with it; nothing was imported")
         else:
-            self.stdout.write(format_record([("id", agent.id), ("name", agent.name), ("tenant", tenant)]))
+            self.out.record([("id", agent.id), ("name", agent.name), ("tenant", tenant)])
         for warning in () if options["json"] else warnings:
-            self.stderr.write(f"warning: {warning.path}: {warning.message}")
+            self.out.tell(f"warning: {warning.path}: {warning.message}")
 
     def diff(self, options: Options) -> None:
         agent = self.lookup.agent(options["agent"])
         first, second, changes = self._compare(agent, options)
         if options["json"]:
             told = {"agent_id": agent.id, "from": first, "to": second, "changes": changes}
-            self.stdout.write(format_json(told))
+            self.out.json(told)
         elif changes:
-            self.stdout.write(format_table(["CHANGE", "WHERE", "TO"], [_row(change) for change in changes]))
+            self.out.table(["CHANGE", "WHERE", "TO"], [_row(change) for change in changes])
         if changes:
             sys.exit(ExitCode.NO)
 

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from agents.services import resealing
 from agents.services.resealing import Report
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
-from core.commands.formatting import format_json, format_table
 from core.commands.options import add_json
+from core.commands.output import Output
 
 EXIT_CODES = (
     "Exit status: 0, everything is sealed under the newest key, and older keys can be dropped; 1, something is sealed "
@@ -40,12 +40,13 @@ class Command(BaseCommand):
             report = resealing.check() if options["check"] else resealing.reseal()
         except EXPECTED_ERRORS as error:
             raise command_error(error) from error
+        out = Output(self.stdout, self.stderr, has_colors=not options["no_color"])
         if options["json"]:
-            self.stdout.write(format_json(_document(report)))
+            out.json(_document(report))
         else:
-            self.stdout.write(_table(report))
+            out.table(["KIND", "ROWS", "RESEALED", "LEFT"], _rows(report))
             for lost in report.lost:
-                self.stderr.write(f"no configured key opens {lost.kind} {lost.row}: {lost.path}")
+                out.tell(f"no configured key opens {lost.kind} {lost.row}: {lost.path}")
         if report.lost:
             sys.exit(ExitCode.REFUSED)
         if report.left:
@@ -60,6 +61,5 @@ def _document(report: Report) -> dict[str, Any]:
     return {"kinds": kinds, "lost": [lost._asdict() for lost in report.lost]}
 
 
-def _table(report: Report) -> str:
-    rows = [[kind, rows, report.resealed[kind], report.left[kind]] for kind, rows in report.rows.items()]
-    return format_table(["KIND", "ROWS", "RESEALED", "LEFT"], rows)
+def _rows(report: Report) -> list[list[Any]]:
+    return [[kind, rows, report.resealed[kind], report.left[kind]] for kind, rows in report.rows.items()]

@@ -1,50 +1,53 @@
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db.models import QuerySet
 
 from agents.models import Agent
 from apikeys import permissions, queries, services, verification
-from apikeys.access import keys_for
+from apikeys.access import get_secret, keys_for
+from apikeys.keyformat import MalformedKey
 from apikeys.management import options as arguments
-from apikeys.management.formatting import key_record, key_table, verdict_document, verdict_record
+from apikeys.management.formatting import KEY_HEADER, key_members, key_row, verdict_document, verdict_members
 from apikeys.management.lookup import KeyLookup
+from apikeys.management.secrets import read_secret, secrets_file
 from apikeys.models import ApiKey
 from apikeys.serializers.keys import AgentKeyCreateRequest, KeyDeletionResponse, KeyResponse, with_secret
 from apikeys.services import IssuedKey
-from core.actor import Actor, command_actor
-from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
-from core.commands.formatting import format_json
-from core.commands.options import add_json
+from core.commands.changes import change_all
+from core.commands.exit_codes import ExitCode
+from core.commands.options import add_dry_run, add_json, add_yes, validated
 from core.commands.subcommands import Options, SubcommandsCommand
-from core.db import transactional_and_propagated
 from core.errors import Unavailable
+from core.keyset import read_page
 from tenants.models import Tenant
+from tenants.roles import Access
 
 EXIT_CODES = (
     "Exit status: 0, it is done, or the key is good; 1, a rule or the input forbids it, and nothing has changed; "
     "2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
     "4, the key that was verified is not good, or lacks the permission; 5, the database does not answer."
 )
-LONGEST_LINE = 10_000
-
-R = TypeVar("R")
 
 
 class Command(SubcommandsCommand):
     """Management of API keys, through the services that the API calls.
 
-    Only `issue` and `rotate` write a secret to standard output. None is read from the command line, where other people
-    on the machine can see it.
+    Only `issue` and `rotate` write a secret. None is read from the command line, where other people on the machine can
+    see it.
     """
 
-    help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
+    help = (
+        "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name, keys by "
+        "the masked secret, too."
+    )
     exit_codes = EXIT_CODES
-    actor: Actor
+    option_names = arguments.OPTIONS
     lookup: KeyLookup
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,6 +56,7 @@ class Command(SubcommandsCommand):
         issue.add_argument("agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
         arguments.add_issue_options(issue)
         arguments.add_secret_output(issue)
+        add_dry_run(issue)
 
         found = add("list", self.list, "Lists keys, newest first")
         arguments.add_owners(found)
@@ -67,6 +71,7 @@ class Command(SubcommandsCommand):
         arguments.add_keys(rotate)
         arguments.add_grace(rotate)
         arguments.add_secret_output(rotate)
+        add_dry_run(rotate)
 
         disable = add("disable", self.disable, "Disables keys: no verification of them succeeds any more")
         enable = add("enable", self.enable, "Enables keys that were disabled")
@@ -74,31 +79,31 @@ class Command(SubcommandsCommand):
         for change in (disable, enable, delete):
             arguments.add_keys(change)
             add_json(change)
-        delete.add_argument("--yes", action="store_true", help="do not ask")
+            add_dry_run(change)
+        add_yes(delete)
+
+        report = add(
+            "report-leaked", self.report_leaked, "Ends a leaked secret, which is read from standard input, for good"
+        )
+        arguments.add_typed(report)
+        report.add_argument("--where", metavar="TEXT", help="where it was seen; the audit log and its owner are told")
+        add_json(report)
+        add_dry_run(report)
+        add_yes(report)
 
         verify = add("verify", self.verify, "Judges a key, which is read from standard input; counts no use")
         arguments.add_verify_options(verify)
         add_json(verify)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.actor = command_actor(f"keys {options['subcommand']}")
+    def prepare(self) -> None:
         self.lookup = KeyLookup(self.actor)
-        try:
-            options["handler"](options)
-        except EXPECTED_ERRORS as error:
-            raise command_error(error, arguments.OPTIONS) from error
 
     # ---- the subcommands
 
     def issue(self, options: Options) -> None:
         agent = self.lookup.agent(options["agent"])
-        request = AgentKeyCreateRequest(data=arguments.issue_data(options))
-        request.is_valid(raise_exception=True)
-        issued = services.issue_key(actor=self.actor, agent=agent, **request.validated_data)
-        if options["json"]:
-            self.stdout.write(format_json(with_secret(KeyResponse, issued)))
-        else:
-            self._write_secrets([issued], options)
+        values = validated(AgentKeyCreateRequest, arguments.issue_data(options))
+        self._write_secrets(options, lambda: [services.issue_key(actor=self.actor, agent=agent, **values)])
 
     def list(self, options: Options) -> None:
         tenant, agent = self._owners(options)
@@ -112,27 +117,20 @@ class Command(SubcommandsCommand):
             never_used=options["never_used"] or None,
             unused_since=options["unused_since"],
         )
-        total, keys = rows.count(), rows[: options["limit"]]
-        if options["json"]:
-            self.stdout.write(format_json({"items": KeyResponse(keys, many=True).data, "total": total}))
-            return
-        self.stdout.write(key_table(keys))
-        if total > len(keys):
-            self._tell(f"{len(keys)} of {total} keys; --limit shows more")
+        page = read_page(_ordered(rows, tenant or agent), after=options["after"], limit=options["limit"])
+        self.write_page(page, options, header=KEY_HEADER, row=key_row, document=_documents)
 
     def show(self, options: Options) -> None:
         (key,) = self._keys(options)
-        self.stdout.write(format_json(KeyResponse(key).data) if options["json"] else key_record(key))
+        if options["json"]:
+            self.out.json(KeyResponse(key).data)
+        else:
+            self.out.record(key_members(key))
 
     def rotate(self, options: Options) -> None:
-        def rotate(key: ApiKey) -> IssuedKey:
-            return services.rotate_key(actor=self.actor, key=key, grace_seconds=options["grace_seconds"])
-
-        issued = _for_all(self._keys(options), rotate)
-        if options["json"]:
-            self.stdout.write(format_json({"items": [with_secret(KeyResponse, one) for one in issued]}))
-        else:
-            self._write_secrets(issued, options)
+        rotate = partial(services.rotate_key, actor=self.actor, grace_seconds=options["grace_seconds"])
+        keys = self._keys(options)
+        self._write_secrets(options, lambda: change_all(keys, lambda key: rotate(key=key)))
 
     def disable(self, options: Options) -> None:
         self._change(options, lambda key: services.disable_key(actor=self.actor, key=key))
@@ -142,27 +140,43 @@ class Command(SubcommandsCommand):
 
     def delete(self, options: Options) -> None:
         keys = self._keys(options)
-        if not options["yes"]:
-            self._confirm_deleting(keys)
-        _for_all(keys, lambda key: services.delete_key(actor=self.actor, key=key))
+        if not options["yes"] and not options["dry_run"]:
+            self.out.tell_table(KEY_HEADER, [key_row(key) for key in keys])
+            self.confirm(f"Delete {len(keys)} keys for good?", options)
+        delete = partial(services.delete_key, actor=self.actor)
+        self.change(lambda: change_all(keys, lambda key: delete(key=key)), options)
         if options["json"]:
             deleted = KeyDeletionResponse([{"api_key_id": key.id} for key in keys], many=True)
-            self.stdout.write(format_json({"items": deleted.data}))
+            self.out.json({"items": deleted.data})
         else:
-            self.stdout.write("\n".join(f"deleted {key.id}" for key in keys))
+            self.out.text("\n".join(f"deleted {key.id}" for key in keys))
+
+    def report_leaked(self, options: Options) -> None:
+        arguments.refuse_typed(options)
+        try:
+            secret = get_secret(self.actor, read_secret(), Access.READ)
+        except MalformedKey as error:
+            raise CommandError(f"That is no key of maim: {error}") from error
+        key = self.lookup.key(secret.key_id)
+        self.confirm(f"End the secret of {key} ({key.id}) that ends in {secret.hint} for good?", options)
+        report = partial(services.report_leak, actor=self.actor, secret=secret, where=options["where"])
+        self.change(report, options)
+        if options["json"]:
+            self.out.json(KeyResponse(key).data)
+        else:
+            self.out.record(key_members(key))
 
     def verify(self, options: Options) -> None:
-        if options["typed"]:
-            raise CommandError(
-                "The key is read from standard input: on the command line others could see it",
-                returncode=ExitCode.USAGE,
-            )
+        arguments.refuse_typed(options)
         requirement = None if options["permission"] is None else permissions.parse(options["permission"])
-        verdict = verification.verify(_read_secret(), options["client_ip"])
+        verdict = verification.verify(read_secret(), options["client_ip"])
         if verdict.code == verification.UNAVAILABLE:
             raise Unavailable
         shown = verdict_document(verdict, requirement)
-        self.stdout.write(format_json(shown) if options["json"] else verdict_record(shown))
+        if options["json"]:
+            self.out.json(shown)
+        else:
+            self.out.record(verdict_members(shown))
         if shown["code"] != verification.VALID:
             sys.exit(ExitCode.NO)  # the answer is no, which is not an error
 
@@ -180,43 +194,48 @@ class Command(SubcommandsCommand):
         return list({key.id: key for key in found}.values())
 
     def _change(self, options: Options, change: Callable[[ApiKey], ApiKey]) -> None:
-        changed = _for_all(self._keys(options), change)
+        keys = self._keys(options)
+        self._write_keys(self.change(lambda: change_all(keys, change), options), options)
+
+    def _write_keys(self, keys: Sequence[ApiKey], options: Options) -> None:
         if options["json"]:
-            self.stdout.write(format_json({"items": KeyResponse(changed, many=True).data}))
+            self._write_documents(_documents(keys), options)
         else:
-            self.stdout.write(key_table(changed))
+            self.out.table(KEY_HEADER, [key_row(key) for key in keys])
 
-    def _write_secrets(self, issued: Sequence[IssuedKey], options: Options) -> None:
+    def _write_documents(self, documents: Sequence[Any], options: Options) -> None:
+        """Write the one new key of `issue`, or the items of a subcommand that names several."""
+        self.out.json({"items": documents} if "keys" in options else documents[0])
+
+    def _write_secrets(self, options: Options, issue: Callable[[], Sequence[IssuedKey]]) -> None:
+        """Issue secrets, and write them once: to the file of `--secret-file`, or else to standard output."""
+        if options["dry_run"]:
+            issued = self.change(issue, options)
+            self._write_keys([one.key for one in issued], options)
+        elif options["secret_file"] is not None:
+            with secrets_file(options["secret_file"]) as write:
+                issued = issue()
+                write(issued)
+            self._write_keys([one.key for one in issued], options)
+        else:
+            self._show_secrets(issue(), options)
+
+    def _show_secrets(self, issued: Sequence[IssuedKey], options: Options) -> None:
         if options["quiet"]:
-            self.stdout.write("\n".join(one.secret for one in issued))
-            return
-        self.stdout.write("\n\n".join(key_record(one.key, one.secret) for one in issued))
-        self._tell("A key is shown in full this one time.")
-
-    def _confirm_deleting(self, keys: Sequence[ApiKey]) -> None:
-        """Ask at the terminal, on standard error. Raise CommandError unless the answer is yes."""
-        if not sys.stdin.isatty():
-            raise CommandError("Deleting wants --yes where there is no terminal to ask at")
-        self._tell(key_table(keys))
-        self._tell("Delete for good? [y/N] ", ending="")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CommandError("Nothing was deleted")
-
-    def _tell(self, text: str, ending: str = "\n") -> None:
-        """Write a message to people, which is neither output nor an error, to standard error."""
-        self.stderr.write(text, ending=ending, style_func=str)
-        self.stderr.flush()
+            self.out.text("\n".join(one.secret for one in issued))
+        elif options["json"]:
+            self._write_documents([with_secret(KeyResponse, one) for one in issued], options)
+        else:
+            for number, one in enumerate(issued):
+                self.out.text("\n" if number else "", ending="")
+                self.out.record(key_members(one.key, one.secret))
+            self.out.tell("A key is shown in full this one time.")
 
 
-@transactional_and_propagated
-def _for_all(keys: Sequence[ApiKey], change: Callable[[ApiKey], R]) -> Sequence[R]:
-    """Change all the keys or none, in one transaction, which waits for the lease only once."""
-    return [change(key) for key in keys]
+def _documents(keys: Sequence[ApiKey]) -> Sequence[Any]:
+    return list(KeyResponse(keys, many=True).data)
 
 
-def _read_secret() -> str:
-    """Return the secret to verify, typed unseen at a terminal, or else a line of standard input."""
-    secret = getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline(LONGEST_LINE)
-    if not secret.strip():
-        raise CommandError("There is no key on standard input")
-    return secret.strip()
+def _ordered(rows: QuerySet[ApiKey], owner: Tenant | Agent | None) -> QuerySet[ApiKey]:
+    """Return the keys, newest first. Those of all tenants are in the order of an index of their own."""
+    return rows if owner is not None else rows.order_by("-created_at", "-name_folded", "-id")

@@ -5,14 +5,13 @@ import os
 import signal
 import sys
 import threading
-from collections import Counter
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
-from core.commands.formatting import format_table
+from core.commands.output import Output
 from core.locks import locked
 from legacy.bridge import state
 from legacy.bridge.database import DatabaseUnavailable
@@ -84,18 +83,15 @@ class Command(BaseCommand):
 
     def _run_once(self, source: Source, options: dict[str, Any]) -> None:
         counts = run_once(source, with_secrets=options["with_secrets"], is_dry=options["dry_run"])
-        self.stdout.write(_table(counts))
+        out = Output(self.stdout, self.stderr, has_colors=not options["no_color"])
+        rows = [[kind, *(counts[kind, outcome] for outcome in _OUTCOMES)] for kind in _KINDS]
+        out.table(["KIND", *(outcome.upper() for outcome in _OUTCOMES)], rows)
         if options["dry_run"]:
             self.stdout.write("\nNothing was written.")
         else:
             self.stdout.write(f"\n{counts['heartbeats', 'imported']} heartbeats were imported.")
         if any(counts[kind, "refused"] for kind in _KINDS):
             sys.exit(ExitCode.NO)
-
-
-def _table(counts: Counter[tuple[str, str]]) -> str:
-    rows = [[kind, *(counts[kind, outcome] for outcome in _OUTCOMES)] for kind in _KINDS]
-    return format_table(["KIND", *(outcome.upper() for outcome in _OUTCOMES)], rows)
 
 
 def _run_until_stopped(source: Source, *, with_secrets: bool) -> None:

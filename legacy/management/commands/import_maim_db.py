@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError
 from django.utils import timezone
-from tqdm import tqdm
 
 from core.actor import command_actor
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.formatting import format_json
+from core.commands.output import progress
 from legacy import imports, verification
 from legacy.bridge import state
 from legacy.importers import importers_for
@@ -107,12 +106,12 @@ class Command(BaseCommand):
 
     def _import(self, snapshot: Snapshot, sources: list[Source], options: dict[str, Any]) -> None:
         started = timezone.now()
-        with _progress(snapshot) as progress:
+        with _progress(snapshot) as advance:
             report = imports.import_snapshot(
                 snapshot,
                 actor=command_actor("import_maim_db"),
                 apply=options["apply"],
-                progress=progress,
+                progress=advance,
                 allowed_removals=options["allow_removals"],
                 allow_older=options["allow_older"],
             )
@@ -122,8 +121,8 @@ class Command(BaseCommand):
         _write(options["report"], data)
 
     def _verify(self, snapshot: Snapshot, options: dict[str, Any]) -> None:
-        with _progress(snapshot) as progress:
-            comparison = verification.compare(snapshot, progress=progress)
+        with _progress(snapshot) as advance:
+            comparison = verification.compare(snapshot, progress=advance)
         _write(
             options["report"],
             {
@@ -161,12 +160,8 @@ def _refuse_bridged_sources(sources: list[Source]) -> None:
             )
 
 
-@contextmanager
-def _progress(snapshot: Snapshot) -> Iterator[Progress]:
-    """Show a progress bar on standard error, if that is a terminal."""
-    total = sum(importer.count(snapshot) for importer in importers_for(snapshot).all)
-    with tqdm(total=total, unit=" objects", disable=None) as bar:
-        yield bar.update
+def _progress(snapshot: Snapshot) -> AbstractContextManager[Progress]:
+    return progress(sum(importer.count(snapshot) for importer in importers_for(snapshot).all), "objects")
 
 
 def _write(name: str | None, data: dict[str, Any]) -> None:
