@@ -140,7 +140,7 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
         return DisplayName(version.author_name).__html__()
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("agents.change_agent")
+        return request.user.has_perm("agents.restore_configversion")
 
     @admin.action(description=_("Make the selected version the current config again"), permissions=["restore"])
     def restore(self, request: HttpRequest, queryset: QuerySet[ConfigVersion]) -> None:

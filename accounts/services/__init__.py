@@ -25,6 +25,7 @@ from accounts.services.mail_links import BadMailLink
 from accounts.services.methods import has_factor, methods_of, with_factor
 from accounts.services.notices import notify, sweep_addresses
 from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
+from accounts.services.operators import deactivate_user, end_all_sessions, set_operator_role
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
 from accounts.services.personal_tokens import (
@@ -114,7 +115,9 @@ __all__ = [
     "confirm_totp",
     "create_token",
     "create_user",
+    "deactivate_user",
     "delete_user",
+    "end_all_sessions",
     "end_other_sessions",
     "end_session",
     "end_tokens_in",
@@ -149,6 +152,7 @@ __all__ = [
     "revoke_invitation",
     "revoke_token",
     "send_invitation",
+    "set_operator_role",
     "set_password",
     "sign_in",
     "sign_in_by_passkey",

@@ -82,6 +82,7 @@ USER_FIELDS = (
     "verified_email",
     "pending_email",
     "deactivations",
+    "admin_sign_outs",
     "key_notices",
 )
 
