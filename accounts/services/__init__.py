@@ -25,6 +25,12 @@ from accounts.services.mail_links import BadMailLink
 from accounts.services.methods import has_factor, methods_of, with_factor
 from accounts.services.notices import notify, sweep_addresses
 from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
+from accounts.services.operator_sign_ins import (
+    FailedSignIn,
+    record_failed_factor,
+    record_failed_sign_in,
+    record_sign_out,
+)
 from accounts.services.operators import deactivate_user, end_all_sessions, set_operator_role
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
@@ -91,6 +97,7 @@ __all__ = [
     "BadInvitation",
     "BadMailLink",
     "CreatedToken",
+    "FailedSignIn",
     "Invited",
     "ProvenIdentity",
     "SecondFactorRequired",
@@ -136,6 +143,9 @@ __all__ = [
     "operator_invitations",
     "passkey_options",
     "queue_verification",
+    "record_failed_factor",
+    "record_failed_sign_in",
+    "record_sign_out",
     "refresh",
     "register_identity",
     "remove_factors",
