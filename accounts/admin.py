@@ -114,8 +114,8 @@ class UserAdmin(OperatorAdmin):
         return super().get_queryset(request).prefetch_related("groups")
 
     @admin.display(description=_("role in the admin"))
-    def operator_role(self, row: User) -> str | None:
-        return None if row.operator_role is None else str(row.operator_role.label)
+    def operator_role(self, row: User) -> str:
+        return "-" if row.operator_role is None else str(row.operator_role.label)
 
     def has_deactivate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.deactivate_user")

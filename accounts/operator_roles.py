@@ -7,15 +7,15 @@ A right is a permission as Django names it, `<app>.<verb>_<model>`, so that `use
 from __future__ import annotations
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class OperatorRole(models.TextChoices):
     """The role of an operator, from the least to the most."""
 
-    VIEWER = "viewer", _("viewer")
-    SUPPORT = "support", _("support")
-    ADMIN = "admin", _("admin")
+    VIEWER = "viewer", pgettext_lazy("operator", "viewer")
+    SUPPORT = "support", pgettext_lazy("operator", "support")
+    ADMIN = "admin", pgettext_lazy("operator", "admin")
 
 
 _VIEW = frozenset(

@@ -15,6 +15,7 @@ from accounts.services.users import check_not_last_admin, lock_admins, lock_user
 from core import audit
 from core.actor import Actor, ActorKind
 from core.db import transactional, transactional_and_propagated
+from core.display import isolated
 from core.errors import Conflict, Forbidden
 
 
@@ -66,7 +67,8 @@ def deactivate_user(*, actor: Actor, user_id: str) -> None:
     """
     user = lock_user(user_id)
     if user.operator_role is not None:
-        raise Conflict(_("%(user)s is an operator: an admin has to take the role away first") % {"user": user})
+        sentence = _("%(user)s is an operator: an admin has to take the role away first")
+        raise Conflict(sentence % {"user": isolated(user)})
     update_user(actor=actor, user_id=user_id, changes={"is_active": False})
 
 
