@@ -51,6 +51,7 @@ FOR_OPERATORS = {
     "factors",
     "jsi18n",
     "autocomplete",  # asks whether the rows that it searches may be viewed
+    "search",  # likewise
     "view_on_site",  # of models that have a page on a site, which none has
 }
 FOR_EVERYBODY = {"login", "logout", "second_factor", None}  # without a name: the catch-all, which is a 404
