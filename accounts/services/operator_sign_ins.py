@@ -42,7 +42,7 @@ def record_failed_sign_in(*, actor: Actor, username: str, reason: FailedSignIn) 
 def record_failed_factor(*, actor: Actor, challenge: str, reason: FailedSignIn) -> None:
     """Record that somebody was not let in by a second factor."""
     row = challenges.find(challenge)
-    _record_failure(actor, row and row.user, reason)
+    _record_failure(actor, row.user if row else None, reason)
 
 
 @transactional
@@ -53,8 +53,7 @@ def record_sign_out(*, actor: Actor) -> None:
 
 @transactional
 def _record_failure(actor: Actor, user: User | None, reason: FailedSignIn) -> None:
-    is_operator = user is not None and user.is_staff
-    if throttle.is_failure_to_record(operator_id=user.pk if user and is_operator else None):
+    if throttle.is_failure_to_record(operator_id=user.pk if user and user.is_staff else None):
         audit.record(
             actor=actor,
             action="operator.sign_in_failed",
