@@ -15,15 +15,16 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from accounts import personal_tokens, services
 from accounts.fields import USER_FIELDS
 from accounts.models import Invitation, PersonalToken, QueuedMail, User
+from accounts.operator_roles import OperatorRole
 from accounts.services.methods import METHODS
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
-from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of
+from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, all_or_none
 from core.admin_columns import change_url
 from core.admin_forms import ServiceForm, show_error
 from core.display import isolated
@@ -58,17 +59,29 @@ class NewUserForm(PasswordForm, ServiceForm):
     pass
 
 
+class RoleForm(forms.Form):
+    role = forms.TypedChoiceField(
+        label=_("Role"),
+        choices=[("", _("none")), *OperatorRole.choices],
+        coerce=OperatorRole,
+        empty_value=None,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
 @admin.register(User)
 class UserAdmin(OperatorAdmin):
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "created_at", "last_login")
+    list_display = ("username", "email", "is_active", "operator_role", "created_at", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username_folded__startswith", "email_folded__startswith", "id")
     palette_fields = search_fields
     search_help_text = _("The beginning of a username or an e-mail address, or an id in full.")
     add_form = NewUserForm
-    add_fields = ("username", "email", "password", "password_again", "is_active", "is_staff", "is_superuser")
+    add_fields = ("username", "email", "password", "password_again", "is_active")
     fields = ("id", *USER_FIELDS.names, "second_factors", "created_at", "last_login")
-    readonly_fields = ("id", "username", "second_factors", "created_at", "last_login")
+    readonly_fields = ("id", "username", "operator_role", "second_factors", "created_at", "last_login")
+    actions = ("deactivate", "end_sessions")
     exclude = ("password",)  # the model's hash is never shown nor overwritten with plain text
     change_form_template = "accounts/admin/user.html"
 
@@ -79,8 +92,6 @@ class UserAdmin(OperatorAdmin):
             password=values["password"],
             email=values["email"],
             is_active=values["is_active"],
-            is_staff=values["is_staff"],
-            superuser=values["is_superuser"],
         )
 
     def change(self, actor: Actor, row: User, changes: Any) -> None:
@@ -95,12 +106,55 @@ class UserAdmin(OperatorAdmin):
             ) from error
 
     def get_urls(self) -> list[URLPattern]:
-        password, factors = map(self.admin_site.admin_view, (self.password_view, self.factors_view))
+        views = (self.role_view, self.password_view, self.factors_view)
+        role, password, factors = map(self.admin_site.admin_view, views)
         return [
+            path("<path:object_id>/role/", role, name="accounts_user_role"),
             path("<path:object_id>/password/", password, name="accounts_user_password"),
             path("<path:object_id>/factors/", factors, name="accounts_user_factors"),
             *super().get_urls(),
         ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=_("role in the admin"))
+    def operator_role(self, row: User) -> str:
+        return "-" if row.operator_role is None else str(row.operator_role.label)
+
+    def has_deactivate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.deactivate_user")
+
+    def has_end_sessions_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.end_sessions_user")
+
+    @admin.action(description=_("Deactivate selected users"), permissions=["deactivate"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        actor = actor_of(request)
+        all_or_none(queryset, lambda user: services.deactivate_user(actor=actor, user_id=user.pk))
+        self.message_user(request, gettext("The users are deactivated, and their sessions and tokens ended."))
+
+    @admin.action(description=_("End all sessions of selected users"), permissions=["end_sessions"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        actor = actor_of(request)
+        all_or_none(queryset, lambda user: services.end_all_sessions(actor=actor, user_id=user.pk))
+        self.message_user(request, gettext("The sessions are ended."))
+
+    def role_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Give a user a role in the admin, or take it away."""
+        if not request.user.has_perm("accounts.set_role_user"):
+            raise PermissionDenied
+        user = self._user(request, object_id)
+        form = RoleForm(request.POST or None, initial={"role": user.operator_role})
+        if form.is_valid():
+            try:
+                services.set_operator_role(actor=actor_of(request), user_id=user.pk, role=form.cleaned_data["role"])
+            except DomainError as error:
+                show_error(form, error)
+            else:
+                self.message_user(request, gettext("The role was changed."), messages.SUCCESS)
+                return HttpResponseRedirect(change_url(user))
+        return self._action_page(request, "role", user, form, gettext("Role in the admin"))
 
     @admin.display(description=_("second factors"))
     def second_factors(self, row: User) -> str:
@@ -138,6 +192,9 @@ class UserAdmin(OperatorAdmin):
     def _user_to_change(self, request: HttpRequest, object_id: str) -> User:
         if not self.has_change_permission(request):
             raise PermissionDenied
+        return self._user(request, object_id)
+
+    def _user(self, request: HttpRequest, object_id: str) -> User:
         user: User | None = self.get_object(request, unquote(object_id))
         if user is None:
             raise Http404

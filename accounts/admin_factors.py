@@ -7,10 +7,13 @@ from typing import Any, cast
 
 from django import forms
 from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -60,6 +63,7 @@ FORMS: dict[str, type[forms.Form]] = {
     "rename_passkey": RenamePasskeyForm,
     "remove_passkey": RemovePasskeyForm,
     "renew": ConfirmationForm,
+    "end_sessions": forms.Form,
 }
 
 
@@ -104,6 +108,7 @@ class OwnFactorsView(TemplateView):
             "rename_passkey": self._rename_passkey,
             "remove_passkey": self._remove_passkey,
             "renew": self._renew,
+            "end_sessions": self._end_sessions,
         }
 
     def _begin(self, **values: Any) -> dict[str, Any]:
@@ -137,6 +142,12 @@ class OwnFactorsView(TemplateView):
     def _remove_passkey(self, **values: Any) -> dict[str, Any]:
         services.remove_passkey(**values)
         return self._forget_factor()
+
+    def _end_sessions(self, **values: Any) -> dict[str, Any]:
+        user = services.end_all_sessions(actor=values["actor"], user_id=values["user"].pk)
+        update_session_auth_hash(self.request, user)
+        messages.success(self.request, gettext("All other sessions are ended."))
+        return {}
 
     def _forget_factor(self) -> dict[str, Any]:
         """End what the last factor gave the session, if it was removed."""

@@ -11,22 +11,20 @@ from django.contrib.auth import login
 from django.contrib.auth.views import LoginView, RedirectURLMixin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from accounts import services
+from accounts import admin_sessions, services
 from accounts.admin_passkeys import CredentialField
 from accounts.challenges import LIFETIME
 from accounts.models import User
-from accounts.services import SecondFactorRequired
+from accounts.services import FailedSignIn, SecondFactorRequired
 from core.actor import Actor, ActorKind
-from core.admin_base import SIGNED_IN_AT
 from core.admin_forms import show_error
-from core.errors import DomainError
+from core.errors import DomainError, TooMany
 from core.http.request_context import RequestContext
 
 CHALLENGE_COOKIE = "maim_challenge"
@@ -35,13 +33,24 @@ SECOND_FACTOR = "second_factor"
 
 
 class OperatorLoginForm(AuthenticationForm):
-    """A login form that shows the errors of the throttle and of the hashing queue."""
+    """A login form that shows the errors of the throttle and of the hashing queue, and records failures."""
 
     def clean(self) -> dict[str, Any]:
         try:
             return super().clean()
+        except TooMany as error:
+            self._record(FailedSignIn.TOO_MANY_ATTEMPTS)
+            raise forms.ValidationError(str(error.detail)) from error
         except DomainError as error:
             raise forms.ValidationError(str(error.detail)) from error
+        except forms.ValidationError:
+            self._record(FailedSignIn.NO_OPERATOR if self.get_user() else FailedSignIn.WRONG_PASSWORD)
+            raise
+
+    def _record(self, reason: FailedSignIn) -> None:
+        assert self.request is not None
+        username = self.cleaned_data["username"]
+        services.record_failed_sign_in(actor=anonymous(self.request), username=username, reason=reason)
 
 
 class CodeField(forms.CharField):
@@ -83,20 +92,20 @@ class PasswordStepView(LoginView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:
-            return log_in_operator(self.request, form.get_user(), self.get_success_url())
+            return log_in_operator(self.request, form.get_user(), self.get_success_url(), "password")
         except DomainError as error:
             form.add_error(None, str(error.detail))
             return self.form_invalid(form)
 
 
-def log_in_operator(request: HttpRequest, user: User, target: str) -> HttpResponse:
-    """Open a session of the admin for an operator who was authenticated, and lead to `target`.
+def log_in_operator(request: HttpRequest, user: User, target: str, method: str) -> HttpResponse:
+    """Open a session of the admin for an operator who was authenticated by `method`, and lead to `target`.
 
     Lead to the page of the second factor instead, without a session, if they have one. Raise what
     `services.sign_in_operator` does otherwise.
     """
     try:
-        services.sign_in_operator(actor=anonymous(request), user=user)
+        services.sign_in_operator(actor=anonymous(request), user=user, method=method)
     except SecondFactorRequired as required:
         return _ask_for_factor(required.challenge, target)
     _open_session(request, user, None)
@@ -106,7 +115,7 @@ def log_in_operator(request: HttpRequest, user: User, target: str) -> HttpRespon
 def _open_session(request: HttpRequest, user: User, method: str | None) -> None:
     """Open a session, which knows the method of the second factor and its time. It replaces what one before knew."""
     login(request, user)
-    request.session[SIGNED_IN_AT] = timezone.now().timestamp()
+    admin_sessions.begin(request.session)
     request.session.pop(SECOND_FACTOR, None)
     if method is not None:
         request.session[SECOND_FACTOR] = method
@@ -141,14 +150,15 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
         return super().dispatch(request, *args, **kwargs)
 
     def form_valid(self, form: SecondFactorForm) -> HttpResponse:
+        actor, challenge = anonymous(self.request), self.request.COOKIES[CHALLENGE_COOKIE]
         try:
             user = services.use_factor_of_operator(
-                actor=anonymous(self.request),
-                challenge=self.request.COOKIES[CHALLENGE_COOKIE],
-                method=form.method,
-                **form.cleaned_data,
+                actor=actor, challenge=challenge, method=form.method, **form.cleaned_data
             )
         except DomainError as error:
+            is_too_many = isinstance(error, TooMany)
+            reason = FailedSignIn.TOO_MANY_ATTEMPTS if is_too_many else FailedSignIn.WRONG_FACTOR
+            services.record_failed_factor(actor=actor, challenge=challenge, reason=reason)
             show_error(form, error)
             return self.form_invalid(form)
         _open_session(self.request, user, form.method)

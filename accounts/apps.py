@@ -25,5 +25,5 @@ class OperatorsAdminConfig(admin.AdminConfig):
         from django.contrib.admin import site
         from django.contrib.auth.models import Group
 
-        # Two flags of the user decide what operators may do. Groups are not used.
+        # Roles are given on the user's page. A group has no permissions of its own (accounts.operator_roles).
         site.unregister(Group)

@@ -8,12 +8,10 @@ from core.resource_fields import ResourceField, ResourceFields
 
 
 class UserChanges(TypedDict, total=False):
-    """The fields that an update of a user may change. A password has services of its own."""
+    """The fields that an update of a user may change. A password and a role have services of their own."""
 
     email: str | None
     is_active: bool
-    is_staff: bool
-    is_superuser: bool
     key_notices: bool
 
 
@@ -21,8 +19,7 @@ USER_FIELDS = ResourceFields(
     ResourceField("username"),
     ResourceField("email"),
     ResourceField("is_active"),
-    ResourceField("is_staff"),
-    ResourceField("is_superuser"),
+    ResourceField("operator_role"),
     ResourceField("key_notices"),
     changes=UserChanges,
 )

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.hashers import normalize_password, spellings
 from accounts.managers import UserManager
+from accounts.operator_roles import OperatorRole
 from core import ids
 from core.actor import TokenScope
 from core.display import DisplayName, ShownByName
@@ -41,6 +42,8 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     pending_email = models.CharField(_("new e-mail"), max_length=254, null=True, editable=False)
     # Increased by each deactivation, so that no sign-in or session from before one is valid after it.
     deactivations = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Increased by whatever ends all sessions of the admin: another role, or a sign-out everywhere.
+    admin_sign_outs = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     key_notices = models.BooleanField(
         _("notices about keys"),
         default=True,
@@ -69,6 +72,19 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return DisplayName(self.username)
+
+    @property
+    def operator_role(self) -> OperatorRole | None:
+        """The role in the admin, or None for somebody who is no operator.
+
+        A superuser is an admin, and who is in the group `support` has that role. Other operators are viewers.
+        """
+        if not self.is_staff:
+            return None
+        if self.is_superuser:
+            return OperatorRole.ADMIN
+        groups = {group.name for group in self.groups.all()}
+        return OperatorRole.SUPPORT if OperatorRole.SUPPORT in groups else OperatorRole.VIEWER
 
     def set_username(self, username: str) -> None:
         """Set the name and its folded form."""
@@ -114,16 +130,20 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
         return any(hashers.check_password(text, self.password) for text in texts)
 
     def get_session_auth_hash(self) -> str:
-        """Return the hash of the admin's sessions. A new password or a deactivation changes it, which ends them."""
-        return self._since_deactivation(super().get_session_auth_hash())
+        """Return the hash of the admin's sessions.
+
+        It changes, and so ends them, with a new password, a deactivation and each of `admin_sign_outs`.
+        """
+        return self._since_last_end(super().get_session_auth_hash())
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
         """Yield the same hash under each of SECRET_KEY_FALLBACKS."""
-        return map(self._since_deactivation, super().get_session_auth_fallback_hash())
+        return map(self._since_last_end, super().get_session_auth_fallback_hash())
 
-    def _since_deactivation(self, session_hash: str) -> str:
-        # Without a deactivation it is Django's hash, so that sessions of earlier versions stay valid.
-        return f"{session_hash}.{self.deactivations}" if self.deactivations else session_hash
+    def _since_last_end(self, session_hash: str) -> str:
+        # Before the first end it is as in earlier versions, so that their sessions stay valid.
+        ends = self.deactivations + self.admin_sign_outs
+        return f"{session_hash}.{ends}" if ends else session_hash
 
 
 class TokenSession(models.Model):
@@ -398,6 +418,7 @@ class QueuedMail(models.Model):
         KEY_LEAKED = "key_leaked", _("notice of a leaked API key")
         KEY_EXPIRES = "key_expires", _("notice of an API key that expires")
         QUOTA_REACHED = "quota_reached", _("notice of a quota")
+        OPERATOR_ROLE = "operator_role", _("notice of a role in the admin")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

@@ -101,6 +101,11 @@ class OperatorsSite(UnfoldAdminSite):
         context = {**self.each_context(request), "title": gettext("Log in"), "app_path": request.get_full_path()}
         return PasswordStepView.as_view(extra_context={**context, **extra_context})(request)
 
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method == "POST" and request.user.is_authenticated:
+            services.record_sign_out(actor=actor_of(request))
+        return super().logout(request, extra_context)
+
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return OwnPasswordView.as_view(
             success_url=reverse("admin:password_change_done"),

@@ -1,6 +1,6 @@
 """The throttle of sign-ins, registrations, changed addresses, invitations, links in mails and reports of leaks.
 
-MAIM_AUTH_RATE sets its rates, except five invitations of an address in an hour.
+MAIM_AUTH_RATE sets its rates, except those by the hour.
 
 Attempts on an account are counted for each address first, so that somebody who guesses locks out their own address.
 All addresses together have three times as many attempts. An address from which the account was signed in to lately is
@@ -41,6 +41,8 @@ _CLOCK_STEP_SECONDS = 1
 _ALL_ADDRESSES = 3  # how many addresses' attempts an account has in all
 # So that nobody fills another's mailbox by inviting them again and again.
 _INVITATIONS_AN_HOUR = 5
+# So that nobody fills the audit log by failing to sign in to the admin.
+_FAILURES_OF_OPERATOR_AN_HOUR, _OTHER_FAILURES_AN_HOUR = 10, 20
 
 # One thread at a time makes or uses the limiter in memory: of two limiters, each would count for itself.
 _memory_lock = threading.Lock()
@@ -103,6 +105,20 @@ def count_invitation(*, email: str) -> None:
     if settings.AUTH_RATE is not None:
         item = RateLimitItemPerHour(_INVITATIONS_AN_HOUR)
         _with_limiter(lambda limiter: _hit(limiter, item, "invited", _digest(email)))
+
+
+def is_failure_to_record(*, operator_id: str | None) -> bool:
+    """Count a failed sign-in to the admin, and return whether it is one of the first within an hour.
+
+    They are ten for each operator, and twenty for all names of others together.
+    """
+    number = _OTHER_FAILURES_AN_HOUR if operator_id is None else _FAILURES_OF_OPERATOR_AN_HOUR
+    item = RateLimitItemPerHour(number)
+    try:
+        _with_limiter(lambda limiter: _hit(limiter, item, "failed", operator_id or "others"))
+    except TooMany:
+        return False
+    return True
 
 
 def remember_address(*, account: str, address: str) -> None:

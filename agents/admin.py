@@ -107,21 +107,18 @@ class AgentAdmin(ConfigAdmin):
 
     def config_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         agent = self._agent(request, object_id)
-        return admin_config.config_view(
-            request, self.admin_site, agent, may_restore=self.has_change_permission(request, agent)
-        )
+        return admin_config.config_view(request, self.admin_site, agent)
 
     def comparison_view(self, request: HttpRequest, object_id: str, first: int, second: int) -> HttpResponse:
         agent = self._agent(request, object_id)
-        may_restore = self.has_change_permission(request, agent)
         try:
-            return admin_config.comparison_view(request, self.admin_site, agent, first, second, may_restore=may_restore)
+            return admin_config.comparison_view(request, self.admin_site, agent, first, second)
         except VersionNotFound as error:
             raise Http404 from error
 
     def restore_view(self, request: HttpRequest, object_id: str, number: int) -> HttpResponse:
         agent = self._agent(request, object_id)
-        if not self.has_change_permission(request, agent):
+        if not admin_config.may_restore(request):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])

@@ -46,7 +46,12 @@ class Difference(NamedTuple):
     after: str | None
 
 
-def config_view(request: HttpRequest, site: AdminSite, agent: Agent, *, may_restore: bool) -> HttpResponse:
+def may_restore(request: HttpRequest) -> bool:
+    """Return whether the operator may make a version the current config again."""
+    return request.user.has_perm("agents.restore_configversion")
+
+
+def config_view(request: HttpRequest, site: AdminSite, agent: Agent) -> HttpResponse:
     """Show the effective config with the layer of each value, and the newest versions."""
     explained = explain_effective_config(agent.pk)
     document = orjson.loads(explained.resolved.document)
@@ -54,22 +59,19 @@ def config_view(request: HttpRequest, site: AdminSite, agent: Agent, *, may_rest
         "leaves": list(_leaves(document["config"], explained.sources)),
         "warnings": document["warnings"],
         "versions": list(config_versions.versions_of(agent)[:_VERSIONS]),
-        "may_restore": may_restore,
     }
     context |= _common(request, site, agent)
     return TemplateResponse(request, "agents/admin/config.html", {**context, "title": gettext("Config")})
 
 
-def comparison_view(
-    request: HttpRequest, site: AdminSite, agent: Agent, first: int, second: int, *, may_restore: bool
-) -> HttpResponse:
+def comparison_view(request: HttpRequest, site: AdminSite, agent: Agent, first: int, second: int) -> HttpResponse:
     """Show side by side what differs between two versions. Raise VersionNotFound."""
     before, after = (config_versions.get_version(agent, number).config for number in (first, second))
     context = {
         "first": first,
         "second": second,
         "differences": list(_differences(before, after)),
-        "may_restore": may_restore,
+        "may_restore": may_restore(request),
     }
     context |= _common(request, site, agent)
     return TemplateResponse(request, "agents/admin/comparison.html", {**context, "title": gettext("Compare versions")})

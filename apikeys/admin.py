@@ -193,13 +193,19 @@ class ApiKeyAdmin(OperatorAdmin):
         status = key.status_at(timezone.now())
         return status.value, str(status.label)
 
-    @admin.action(description=_("Disable selected keys"), permissions=["change"])
+    def has_disable_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("apikeys.disable_apikey")
+
+    def has_enable_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("apikeys.enable_apikey")
+
+    @admin.action(description=_("Disable selected keys"), permissions=["disable"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         actor = actor_of(request)
         all_or_none(queryset, lambda key: services.disable_key(actor=actor, key=key))
         self.message_user(request, gettext("The keys are disabled."))
 
-    @admin.action(description=_("Enable selected keys"), permissions=["change"])
+    @admin.action(description=_("Enable selected keys"), permissions=["enable"])
     def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         actor = actor_of(request)
         all_or_none(queryset, lambda key: services.enable_key(actor=actor, key=key))
@@ -263,7 +269,7 @@ class ApiKeyAdmin(OperatorAdmin):
 
     def rotation_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for the grace period of the old secret, and rotate the key."""
-        if not self.has_change_permission(request):
+        if not request.user.has_perm("apikeys.rotate_apikey"):
             raise PermissionDenied
         key = self.get_object(request, unquote(object_id))
         if key is None:

@@ -1,7 +1,7 @@
 """Base classes of the operators' admin.
 
-Its pages write through services only, so that every write obeys the rules and leaves its audit entry. Operators
-(`is_staff`) may read everything here; superusers may change it.
+Its pages write through services only, so that every write obeys the rules and leaves its audit entry. Each page and
+action asks for a permission, which operators have by their role (accounts.operator_roles).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.contrib.admin import helpers
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -125,12 +125,6 @@ class OperatorAdmin(ModelAdmin):
         raise NotImplementedError
 
     # ---- who may do what
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return self.admin_site.has_permission(request)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Allow only the offered filters, because with others a secret column could be guessed letter by letter.
@@ -321,6 +315,8 @@ class OperatorAdmin(ModelAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         audit_log = reverse("admin:common_auditentry_changelist")
         return HttpResponseRedirect(f"{audit_log}?{urlencode({'q': unquote(object_id)})}")
 

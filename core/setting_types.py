@@ -41,7 +41,7 @@ class AuthRate(NamedTuple):
 class OidcProvider:
     """A provider of OpenID Connect that people may sign in with.
 
-    Where `role_claim` names a claim, its values decide at each sign-in who is an operator or a superuser.
+    Where `role_claim` names a claim, its values decide at each sign-in who is an operator, and with which role.
     """
 
     id: str
@@ -52,6 +52,7 @@ class OidcProvider:
     scopes: tuple[str, ...] = ("openid", "email", "profile")
     role_claim: str | None = None
     operator_values: frozenset[str] = frozenset()
+    support_values: frozenset[str] = frozenset()
     superuser_values: frozenset[str] = frozenset()
 
     @property

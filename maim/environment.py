@@ -147,7 +147,14 @@ class Environment(BaseSettings):
     MAIM_PUBLIC_URL: Annotated[str, AfterValidator(parse_origin)] | None = Field(
         None,
         description="Where people reach the public surface, such as `https://maim.example.com`. Sets the host "
-        "it answers to, the CSRF origin and secure cookies behind TLS, and links. Default: any host.",
+        "it answers to, the CSRF origin, secure cookies and HSTS behind TLS, and links. Default: any host.",
+    )
+    MAIM_HSTS_DAYS: int = Field(
+        30,
+        ge=0,
+        le=730,
+        description="How many days browsers that came by HTTPS come by nothing else (HSTS), where `MAIM_PUBLIC_URL` is "
+        "`https://…`. 0: maim sends no such header.",
     )
     MAIM_PASSKEY_DOMAIN: Annotated[str, AfterValidator(check_host)] | None = Field(
         None,
@@ -204,6 +211,17 @@ class Environment(BaseSettings):
     MAIM_ADMIN_REQUIRE_MFA: bool = Field(
         False,
         description="`true`: operators need a second factor in the admin; those without one may only add one there.",
+    )
+    MAIM_ADMIN_NETWORKS: Networks = Field(
+        [],
+        description="Comma-separated networks (CIDR) from which the admin answers; for others there is none (404). "
+        "Default: it answers everybody.",
+    )
+    MAIM_ADMIN_SESSION_HOURS: int = Field(
+        12, ge=1, le=30 * 24, description="How long a session in the admin may last, in hours since the sign-in."
+    )
+    MAIM_ADMIN_IDLE_MINUTES: int = Field(
+        60, ge=5, le=7 * 24 * 60, description="How long a session in the admin may be unused, in minutes."
     )
     MAIM_PASSWORD_LOGIN: Literal["on", "off"] = Field(
         "on",
@@ -315,7 +333,7 @@ class Environment(BaseSettings):
     @model_validator(mode="wrap")
     @classmethod
     def _report_all_problems(cls, values: dict[str, Any], check: ModelWrapValidatorHandler[Self]) -> Self:
-        lists = ("MAIM_CORS_ORIGINS", "MAIM_TRUSTED_PROXIES", "MAIM_INTERNAL_HOSTS", "MAIM_SECRET_NAMES")
+        lists = [name for name, field in cls.model_fields.items() if NoDecode in field.metadata]
         problems = _unreadable_files(values) + cls._conflicts(values)
         try:
             environment = check({**values, **{name: _split(values[name]) for name in lists if name in values}})

@@ -72,6 +72,7 @@ class _Provider(BaseModel):
     scopes: Annotated[list[_Text], AfterValidator(_check_scopes)] = ["openid", "email", "profile"]
     role_claim: _Text | None = None
     operator_values: list[_Text] = []
+    support_values: list[_Text] = []
     superuser_values: list[_Text] = []
 
     def to_setting(self) -> OidcProvider:
@@ -85,6 +86,7 @@ class _Provider(BaseModel):
             scopes=tuple(self.scopes),
             role_claim=self.role_claim,
             operator_values=frozenset(self.operator_values),
+            support_values=frozenset(self.support_values),
             superuser_values=frozenset(self.superuser_values),
         )
 
@@ -112,9 +114,9 @@ def check_oidc_providers(text: SecretStr) -> SecretStr:
 def _conflicts(providers: tuple[OidcProvider, ...]) -> list[str]:
     problems = [f"{id!r} is given twice" for id, times in Counter(each.id for each in providers).items() if times > 1]
     problems += [
-        f"{each.id}: role_claim, and operator_values or superuser_values, need one another"
+        f"{each.id}: role_claim, and operator_values, support_values or superuser_values, need one another"
         for each in providers
-        if bool(each.role_claim) != bool(each.operator_values or each.superuser_values)
+        if bool(each.role_claim) != bool(each.operator_values or each.support_values or each.superuser_values)
     ]
     return problems
 

@@ -68,9 +68,12 @@ PUBLIC_MIDDLEWARE = [
 ]
 MIDDLEWARE = [  # of the admin, which alone has sessions and forms
     *PUBLIC_MIDDLEWARE,
+    "core.http.admin_middleware.AdminNetworksMiddleware",
+    "core.http.admin_middleware.CrossOriginMiddleware",
     "core.http.middleware.AdminContentSecurityMiddleware",
     "core.http.middleware.AdminTimeZoneMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "accounts.admin_sessions.AdminSessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -142,7 +145,7 @@ AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
 SILENCED_SYSTEM_CHECKS = [
     "auth.W004",  # usernames are unique by their folded form, see accounts.models
-    # Redirects to HTTPS and HSTS are the proxy's, which has the certificate; secure cookies are maim.W002.
+    # Redirects to HTTPS are the proxy's, which has the certificate; HSTS and secure cookies are maim.W004.
     *(f"security.{number}" for number in ("W004", "W008", "W012", "W016")),
 ]
 PASSWORD_HASHERS = [  # new ones are made by the first
@@ -157,6 +160,10 @@ TENANT_LIMITS = {
     "members": ENV.MAIM_TENANT_MAX_MEMBERS,
 }
 ADMIN_TIME_ZONE = ENV.MAIM_TIME_ZONE
+ADMIN_NETWORKS = ENV.MAIM_ADMIN_NETWORKS
+ADMIN_SESSION_AGE = timedelta(hours=ENV.MAIM_ADMIN_SESSION_HOURS)
+ADMIN_IDLE_TIME = timedelta(minutes=ENV.MAIM_ADMIN_IDLE_MINUTES)
+SESSION_COOKIE_AGE = int(ADMIN_SESSION_AGE.total_seconds())
 ADMIN_REQUIRE_MFA = ENV.MAIM_ADMIN_REQUIRE_MFA
 PASSWORD_LOGIN = ENV.MAIM_PASSWORD_LOGIN != "off"  # noqa: S105  # a switch
 OIDC_PROVIDERS = ENV.oidc_providers
@@ -198,6 +205,7 @@ CSRF_FAILURE_VIEW = "core.http.handlers.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_TLS = bool(PUBLIC_URL and PUBLIC_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SECURE_HSTS_SECONDS = ENV.MAIM_HSTS_DAYS * 24 * 3600 if BEHIND_TLS else 0
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 TRUSTED_PROXIES = ENV.MAIM_TRUSTED_PROXIES
 INTERNAL_HOSTS = frozenset(ENV.MAIM_INTERNAL_HOSTS)

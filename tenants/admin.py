@@ -9,18 +9,19 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
-from core.admin_base import ConfigAdmin, OperatorAdmin, actor_of
+from core.admin_base import ConfigAdmin, OperatorAdmin, actor_of, all_or_none
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
 from core.errors import Conflict
 from core.models import AuditEntry
 from tenants import invitations, members, services
-from tenants.fields import TENANT_FIELDS, TenantSettings
-from tenants.models import Membership, Role, Tenant, TenantInvitation
+from tenants.fields import TENANT_FIELDS, TenantChanges, TenantSettings
+from tenants.models import Membership, Role, Tenant, TenantInvitation, TenantStatus
 from tenants.serializers import InternalTenantUpdateRequest
 
 
@@ -28,9 +29,6 @@ class _MembershipInline(TabularInline):
     model = Membership
     extra = 0
     hide_title = True
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.admin_site.has_permission(request)
 
 
 class MemberForm(ConcurrentForm):
@@ -109,11 +107,33 @@ class TenantAdmin(ConfigAdmin):
     fields = ("id", "owner", *TENANT_FIELDS.changeable, "created_at", "updated_at")
     readonly_fields = ("id", "owner", "created_at", "updated_at")
     inlines = (Members, NewMembers)
+    actions = ("suspend", "resume")
     body = InternalTenantUpdateRequest
     masks = {"tenant_config": masked_tenant_config}
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return () if obj is None else self.inlines
+
+    def has_suspend_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tenants.suspend_tenant")
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tenants.resume_tenant")
+
+    @admin.action(description=_("Suspend selected tenants"), permissions=["suspend"])
+    def suspend(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        self._set_status(request, queryset, TenantStatus.SUSPENDED)
+        self.message_user(request, gettext("The tenants are suspended, and none of their keys is valid."))
+
+    @admin.action(description=_("Resume selected suspended tenants"), permissions=["resume"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        self._set_status(request, queryset.filter(status=TenantStatus.SUSPENDED), TenantStatus.ACTIVE)
+        self.message_user(request, gettext("The tenants are active again."))
+
+    @staticmethod
+    def _set_status(request: HttpRequest, tenants: QuerySet[Tenant], status: TenantStatus) -> None:
+        actor, changes = actor_of(request), TenantChanges(status=status)
+        all_or_none(tenants, lambda row: services.update_tenant(actor=actor, tenant=row, changes=changes))
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Tenant:
         owner = values.pop("owner")

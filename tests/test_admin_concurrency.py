@@ -118,7 +118,7 @@ CASES: dict[type[Model], Case] = {
     User: Case(
         make=lambda alice: alice.user,
         change=change_user,
-        other_values={"is_active": False, "is_staff": True, "is_superuser": True, "key_notices": False},
+        other_values={"is_active": False, "key_notices": False},
         form_input=("email", "new@example.com"),
     ),
 }

@@ -116,6 +116,7 @@ def pages(rows: list[Model], *, writable: bool) -> Iterator[str]:
             yield reverse("admin:apikeys_apikey_rotate", args=[quote(row.pk)])
         if isinstance(row, User) and writable:
             yield reverse("admin:accounts_user_password", args=[quote(row.pk)])
+            yield reverse("admin:accounts_user_role", args=[quote(row.pk)])
 
 
 @pytest.mark.parametrize("is_superuser", [True, False])

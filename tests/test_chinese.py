@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from itertools import zip_longest
 from typing import Any
 
@@ -15,9 +16,11 @@ from django.db import transaction
 from django.db.models import Model
 from django.test import override_settings
 
+from accounts.models import User
 from agents.models import ConfigVersion
 from apikeys.models import ApiKey
 from core.http.surfaces import PUBLIC, SURFACES
+from tenants.models import Tenant
 from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.chinese import latin_words, sentences, texts_of_page, wrong_terms
@@ -241,14 +244,21 @@ def test_every_page_and_form_of_the_admin_is_chinese(olivia: Operator) -> None:
         if response.status_code != 200 or not (form := form_of(response)):
             continue
         for title, fields in (("empty", invalid(form, "")), ("wrong", invalid(form, "[")), ("unchanged", form)):
+            cookies = deepcopy(client.cookies)
             with undone():
                 reader.read_page(f"{title}: {path}", client.post(path, fields, follow=True, **CHINESE))
+            client.cookies = cookies  # of the session that is as before
 
     assert list(reader.faults.items()) == []
     assert reader.statuses == {200, 400, 403, 404}
 
 
-ACTIONS: dict[type[Model], tuple[str, ...]] = {ApiKey: ("disable", "enable"), ConfigVersion: ("restore",)}
+ACTIONS: dict[type[Model], tuple[str, ...]] = {
+    User: ("deactivate", "end_sessions"),
+    Tenant: ("suspend", "resume"),
+    ApiKey: ("disable", "enable"),
+    ConfigVersion: ("restore",),
+}
 
 
 def test_every_action_of_the_admin_is_chinese(olivia: Operator) -> None:

@@ -30,11 +30,15 @@ class TestCatalogs:
         assert [entry.msgid for entry in entries if not entry.translated()] == []
 
     def test_compiled_catalog_is_up_to_date(self, path: Path) -> None:
-        entries = {entry.msgid: entry.msgstr for entry in polib.pofile(str(path)) if entry.msgstr}
+        entries = {(entry.msgctxt, entry.msgid): entry.msgstr for entry in polib.pofile(str(path)) if entry.msgstr}
         with path.with_suffix(".mo").open("rb") as compiled:
             catalog = gettext.GNUTranslations(compiled)
 
-        assert {msgid: catalog.gettext(msgid) for msgid in entries} == entries, "run: make messages"
+        found = {
+            (context, msgid): catalog.gettext(msgid) if context is None else catalog.pgettext(context, msgid)
+            for context, msgid in entries
+        }
+        assert found == entries, "run: make messages"
 
     def test_one_thing_has_one_word(self, path: Path) -> None:
         texts = [entry.msgstr or entry.msgstr_plural[0] for entry in polib.pofile(str(path))]

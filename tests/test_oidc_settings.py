@@ -64,7 +64,10 @@ def test_several_providers_are_kept_in_order() -> None:
         ([{"discovery_url": "https:///.well-known/openid-configuration"}], "must be an https:// URL"),
         ([{"discovery_url": "https://[/.well-known/openid-configuration"}], "must be an https:// URL"),
         ([{}, {}], "'acme' is given twice"),
-        ([{"role_claim": "groups"}], "acme: role_claim, and operator_values or superuser_values, need one another"),
+        (
+            [{"role_claim": "groups"}],
+            "acme: role_claim, and operator_values, support_values or superuser_values, need one another",
+        ),
         ([{"operator_values": ["ops"]}], "need one another"),
         ([], "must name a provider"),
     ],

@@ -1,4 +1,4 @@
-"""Browsers' origins (CORS), rules about Host, and client addresses behind proxies."""
+"""Browsers' origins (CORS), HTTPS, rules about Host, and client addresses behind proxies."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]
     }
     with MaimServer(tmp_path_factory.mktemp("configured"), "maim_configured", **environment) as running:
         yield running
+
+
+# ---- HTTPS
+
+
+def test_browser_that_came_by_https_comes_by_nothing_else(configured: MaimServer) -> None:
+    for path in ("/", "/api/v1/auth/me", "/admin/login/"):
+        response = exchange(configured.public_port, "GET", path, headers={"X-Forwarded-Proto": "https"})
+        assert response.headers["Strict-Transport-Security"] == f"max-age={30 * 24 * 3600}", path
+        assert "Strict-Transport-Security" not in exchange(configured.public_port, "GET", path).headers
 
 
 # ---- CORS

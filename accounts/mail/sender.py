@@ -107,11 +107,12 @@ _NOTICES = {
     QueuedMail.Kind.EMAIL_CHANGED: texts.email_changed,
     QueuedMail.Kind.TOKEN_CREATED: texts.token_created,
 }
-# Those that name what it is about: a change of factors, or a provider.
+# Those that name what it is about: a change of factors, a provider, or a role.
 _NOTICES_ABOUT = {
     QueuedMail.Kind.FACTORS_CHANGED: texts.factors_changed,
     QueuedMail.Kind.IDENTITY_ADDED: texts.identity_added,
     QueuedMail.Kind.IDENTITY_REMOVED: texts.identity_removed,
+    QueuedMail.Kind.OPERATOR_ROLE: texts.operator_role,
 }
 _NOTICES_ABOUT_KEYS = {
     QueuedMail.Kind.KEY_LEAKED: texts.key_leaked,

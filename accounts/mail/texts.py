@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.operator_roles import OperatorRole
 from core.display import isolated
 from core.errors import Text
 
@@ -190,6 +191,18 @@ def token_created(user: User) -> Letter:
             *account(user),
             gettext("If it was not you, revoke it at once, set a new password, and tell an operator."),
         ],
+    )
+
+
+def operator_role(user: User, role: str) -> Letter:
+    """Return the notice of an OperatorRole; "" is none any more."""
+    if role:
+        sentence = gettext("Your role in the admin is from now on: %(role)s.") % {"role": OperatorRole(role).label}
+    else:
+        sentence = gettext("You are no operator any more, and cannot use the admin.")
+    return Letter(
+        subject=gettext("Your role in the admin was changed"),
+        paragraphs=[sentence, *account(user), gettext("If you did not expect it, tell an admin at once.")],
     )
 
 

@@ -25,6 +25,13 @@ from accounts.services.mail_links import BadMailLink
 from accounts.services.methods import has_factor, methods_of, with_factor
 from accounts.services.notices import notify, sweep_addresses
 from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
+from accounts.services.operator_sign_ins import (
+    FailedSignIn,
+    record_failed_factor,
+    record_failed_sign_in,
+    record_sign_out,
+)
+from accounts.services.operators import deactivate_user, end_all_sessions, set_operator_role
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
 from accounts.services.personal_tokens import (
@@ -57,7 +64,6 @@ from accounts.services.second_step import BadChallenge, SecondFactorRequired, Wr
 from accounts.services.sessions import (
     AuthenticatedSession,
     authenticate_token,
-    end_all_sessions,
     end_other_sessions,
     end_session,
     refresh,
@@ -92,6 +98,7 @@ __all__ = [
     "BadInvitation",
     "BadMailLink",
     "CreatedToken",
+    "FailedSignIn",
     "Invited",
     "ProvenIdentity",
     "SecondFactorRequired",
@@ -116,6 +123,7 @@ __all__ = [
     "confirm_totp",
     "create_token",
     "create_user",
+    "deactivate_user",
     "delete_user",
     "end_all_sessions",
     "end_other_sessions",
@@ -137,6 +145,9 @@ __all__ = [
     "operator_invitations",
     "passkey_options",
     "queue_verification",
+    "record_failed_factor",
+    "record_failed_sign_in",
+    "record_sign_out",
     "refresh",
     "register_identity",
     "remove_factors",
@@ -153,6 +164,7 @@ __all__ = [
     "revoke_invitation",
     "revoke_token",
     "send_invitation",
+    "set_operator_role",
     "set_password",
     "sign_in",
     "sign_in_by_passkey",

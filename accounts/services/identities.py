@@ -17,15 +17,15 @@ from django.utils.translation import gettext_lazy as _
 from accounts import throttle
 from accounts.access import identities_of
 from accounts.errors import AccountInactive, BadLinkChallenge, IdentityTaken, LinkRequired
-from accounts.fields import UserChanges
 from accounts.models import Identity, LinkChallenge, QueuedMail, User
 from accounts.random_tokens import digest_of, new_token
 from accounts.services.confirmation import WrongPassword
 from accounts.services.methods import methods_of
 from accounts.services.notices import notify
+from accounts.services.operators import follow_claims, role_by_claims
 from accounts.services.password_login import check_way_to_sign_in
 from accounts.services.sessions import lock_unchanged
-from accounts.services.users import add_user, lock_user, new_user, update_user
+from accounts.services.users import add_user, lock_user, new_user
 from accounts.validators import email_errors, username_errors
 from core import audit, sealing
 from core.actor import Actor
@@ -50,7 +50,7 @@ class ProvenIdentity:
     username: str  # a valid one, which may be taken
     email: str | None
     email_verified: bool
-    roles: UserChanges  # empty where the provider does not decide them
+    roles: dict[str, bool]  # as `role_by_claims` takes them; empty where the provider does not decide them
 
     @classmethod
     def of(cls, provider: OidcProvider, claims: dict[str, Any]) -> ProvenIdentity:
@@ -85,16 +85,15 @@ def _username(claims: dict[str, Any], email: str | None) -> str:
     return next((name for name in names if not username_errors(name)), "user")
 
 
-def _roles(provider: OidcProvider, claims: dict[str, Any]) -> UserChanges:
-    """Return the operator's flags as the claims have them."""
+def _roles(provider: OidcProvider, claims: dict[str, Any]) -> dict[str, bool]:
+    """Return which of the roles that the provider decides the claims have."""
     if provider.role_claim is None:
         return {}
     claimed = claims.get(provider.role_claim)
     values = {value for value in (claimed if isinstance(claimed, list) else [claimed]) if isinstance(value, str)}
-    roles: UserChanges = {"is_staff": bool(values & (provider.operator_values | provider.superuser_values))}
-    if provider.superuser_values:
-        roles["is_superuser"] = bool(values & provider.superuser_values)
-    return roles
+    roles = {"is_superuser": provider.superuser_values, "is_support": provider.support_values}
+    by_role = {name: bool(values & deciding) for name, deciding in roles.items() if deciding}
+    return {"is_staff": bool(values & provider.operator_values) or any(by_role.values()), **by_role}
 
 
 def user_of_identity(*, actor: Actor, proven: ProvenIdentity) -> User | None:
@@ -126,7 +125,7 @@ def update_roles(*, actor: Actor, user: User, proven: ProvenIdentity) -> User:
     """Give a user the roles of the claims, and take those away that they do not have. Return the user."""
     if not proven.roles:
         return user
-    return update_user(actor=_provider_actor(actor, proven), user_id=user.pk, changes=proven.roles)
+    return follow_claims(actor=_provider_actor(actor, proven), user_id=user.pk, claims=proven.roles)
 
 
 def register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) -> User:
@@ -138,12 +137,11 @@ def register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) ->
         username=username,
         password=None,
         email=proven.email if proven.email_verified or not _user_with_email(proven) else None,
-        is_staff=proven.roles.get("is_staff", False),
-        superuser=proven.roles.get("is_superuser", False),
     )
     if proven.email_verified:
         user.verified_email = user.email
-    add_user(actor=_provider_actor(actor, proven), user=user)
+    role = role_by_claims(None, proven.roles) if proven.roles else None
+    add_user(actor=_provider_actor(actor, proven), user=user, operator_role=role)
     _add(actor=actor, user=user, proven=proven)
     return user
 

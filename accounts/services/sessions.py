@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -82,6 +82,7 @@ USER_FIELDS = (
     "verified_email",
     "pending_email",
     "deactivations",
+    "admin_sign_outs",
     "key_notices",
 )
 
@@ -167,17 +168,10 @@ def end_session(*, actor: Actor, session_id: str) -> None:
 
 @transactional
 def end_other_sessions(*, actor: Actor, keep: str) -> None:
-    """End every session of the person who acts, but for one."""
+    """End every session of the person who acts, but for one; those in the admin, too."""
+    User.objects.filter(pk=actor.id, is_staff=True).update(admin_sign_outs=F("admin_sign_outs") + 1)
     sessions = list(sessions_of(actor).select_for_update().exclude(pk=keep))
     _end(actor, sessions)
-
-
-@transactional
-def end_all_sessions(*, actor: Actor, user: User) -> int:
-    """End every session of a user, as an operator, and return their number. Personal access tokens stay good."""
-    sessions = list(TokenSession.objects.select_for_update().filter(user=user))
-    _end(actor, sessions)
-    return len(sessions)
 
 
 def _end(actor: Actor, sessions: list[TokenSession]) -> None:

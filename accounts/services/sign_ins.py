@@ -15,6 +15,7 @@ from accounts.hashers import spellings
 from accounts.models import SignInChallenge, User
 from accounts.services.methods import Proof
 from accounts.services.notices import note_sign_in
+from accounts.services.operator_sign_ins import record_sign_in
 from accounts.services.passkeys import find_passkey, use_passkey
 from accounts.services.password_login import check_password_login
 from accounts.services.second_step import (
@@ -71,12 +72,12 @@ def sign_in(*, actor: Actor, user: User, device: str = "") -> TokenPair:
     return _enter(actor, user, partial(open_session, actor=actor, device=device))
 
 
-def sign_in_operator(*, actor: Actor, user: User) -> None:
-    """Let a user whose password was verified into the admin, for which Django opens a session.
+def sign_in_operator(*, actor: Actor, user: User, method: str) -> None:
+    """Let a user who was authenticated by `method` into the admin, for which Django opens a session.
 
     Raise what `sign_in` would.
     """
-    _enter(actor, user, _operator)
+    _enter(actor, user, partial(_let_into_admin, actor=actor, method=method))
 
 
 def use_factor(
@@ -101,7 +102,8 @@ def use_factor_of_operator(
     *, actor: Actor, challenge: str, method: str, code: str = "", credential: Credential | None = None
 ) -> User:
     """Complete the sign-in of an operator to the admin, and return them. Raise what `use_factor` would."""
-    return _complete(actor, method, Proof(challenge=challenge, code=code, credential=credential), _operator)
+    let_in = partial(_let_into_admin, actor=actor, method=method)
+    return _complete(actor, method, Proof(challenge=challenge, code=code, credential=credential), let_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,10 @@ def sign_in_by_passkey(*, actor: Actor, challenge: str, credential: Credential, 
     return pair
 
 
-def _operator(*, user: User) -> User:
+def _let_into_admin(*, actor: Actor, method: str, user: User) -> User:
     if not user.is_staff:
         raise BadChallenge
+    record_sign_in(actor=actor, user=user, method=method)
     return user
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import QueuedMail, User
+from accounts.operator_roles import OperatorRole
 from accounts.services.confirmation import WrongPassword, confirm_password
 from accounts.services.notices import notify
 from accounts.services.personal_tokens import end_tokens
@@ -36,34 +39,18 @@ def create_user(
     password: str | None,
     email: str | None = None,
     is_active: bool = True,
-    superuser: bool = False,
-    is_staff: bool = False,
+    operator_role: OperatorRole | None = None,
 ) -> User:
     """Create a user. Without a password nobody can sign in as them yet.
 
     Raise Invalid for a bad or taken username or e-mail address, or a weak password, and Unavailable.
     """
-    user = new_user(
-        username=username,
-        password=password,
-        email=email,
-        is_active=is_active,
-        superuser=superuser,
-        is_staff=is_staff,
-    )
-    add_user(actor=actor, user=user)
+    user = new_user(username=username, password=password, email=email, is_active=is_active)
+    add_user(actor=actor, user=user, operator_role=operator_role)
     return user
 
 
-def new_user(
-    *,
-    username: str,
-    password: str | None,
-    email: str | None = None,
-    is_active: bool = True,
-    superuser: bool = False,
-    is_staff: bool = False,
-) -> User:
+def new_user(*, username: str, password: str | None, email: str | None = None, is_active: bool = True) -> User:
     """Return an unsaved user with a valid name and a hashed password, for `add_user`.
 
     The two are separate because a hash takes long: inside a transaction it would block other writers, which on
@@ -74,7 +61,7 @@ def new_user(
         errors.update(password_errors(password, username, field="password"))
     if errors:
         raise Invalid(errors)
-    user = User(is_active=is_active, is_staff=is_staff or superuser, is_superuser=superuser)
+    user = User(is_active=is_active)
     user.set_username(username)
     user.set_email(email)
     user.set_password(password)
@@ -82,10 +69,12 @@ def new_user(
 
 
 @transactional
-def add_user(*, actor: Actor, user: User) -> None:
+def add_user(*, actor: Actor, user: User, operator_role: OperatorRole | None = None) -> None:
     """Store a user made by `new_user`. Raise Invalid for a taken username or e-mail address."""
     with translate_unique_violation(DUPLICATES):
         user.save(force_insert=True)
+    if operator_role is not None:
+        store_role(user, operator_role)
     audit.record(
         actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=USER_FIELDS.audit_state(user)
     )
@@ -93,13 +82,13 @@ def add_user(*, actor: Actor, user: User) -> None:
 
 @transactional_and_propagated
 def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
-    """Change any of `email`, `key_notices`, `is_active`, `is_staff` and `is_superuser`.
+    """Change any of `email`, `key_notices` and `is_active`.
 
     Deactivation ends all sessions and tokens.
 
     With MAIM_OWNER_OFF=keys_off, keys of the tenants that the user owns follow.
 
-    Raise NotFound, and Invalid for a bad or taken e-mail address.
+    Raise NotFound, Invalid for a bad or taken e-mail address, and Conflict if the last admin would be deactivated.
     """
     user = lock_user(user_id)
     former, before = user.email, USER_FIELDS.audit_state(user)
@@ -113,6 +102,7 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     if after == before:
         return user
     if before["is_active"] and not user.is_active:
+        check_not_last_admin(user)
         user.deactivations += 1
     with translate_unique_violation(DUPLICATES):
         user.save(update_fields=[*USER_FIELDS.changeable, "email_folded", "pending_email", "deactivations"])
@@ -147,21 +137,38 @@ def _close_account(*, actor: Actor, user: User) -> None:
 def delete_user(*, actor: Actor, user_id: str) -> None:
     """Delete a user with their sessions, links and memberships, and tell them.
 
-    Raise NotFound, Conflict for the last superuser, and django.db.models.ProtectedError if they own a tenant.
+    Raise NotFound, Conflict for the last admin, and django.db.models.ProtectedError if they own a tenant.
     """
     user = lock_user(user_id)
-    _check_not_last_superuser(user)
+    if user.is_active:
+        check_not_last_admin(user)
     before = USER_FIELDS.audit_state(user)
     user.delete()
     notify(QueuedMail.Kind.ACCOUNT_CLOSED, actor=actor, user=user, to=user.email)
     audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
 
 
-def _check_not_last_superuser(locked: User) -> None:
+def check_not_last_admin(locked: User) -> None:
     """Raise Conflict if nobody else may change anything in the admin. The others are locked, so that one remains."""
-    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=locked.pk).order_by("pk")
-    if locked.is_superuser and locked.is_active and not others.select_for_update().values_list("pk"):
-        raise Conflict(_("This is the last active superuser; make somebody else one first"))
+    if locked.operator_role == OperatorRole.ADMIN and not lock_admins().exclude(pk=locked.pk).values_list("pk"):
+        raise Conflict(_("This is the last active admin; make somebody else one first"))
+
+
+def lock_admins() -> QuerySet[User]:
+    """Return the active admins, who are locked when they are read."""
+    return User.objects.select_for_update().filter(is_staff=True, is_superuser=True, is_active=True).order_by("pk")
+
+
+def store_role(user: User, role: OperatorRole | None) -> None:
+    """Store the role of an operator, whose row is locked, and end their sessions in the admin."""
+    user.is_staff, user.is_superuser = role is not None, role == OperatorRole.ADMIN
+    user.admin_sign_outs += 1
+    user.save(update_fields=["is_staff", "is_superuser", "admin_sign_outs"])
+    if role == OperatorRole.SUPPORT:
+        # The group has no permissions of its own: accounts.operator_roles says what it may.
+        user.groups.add(Group.objects.get_or_create(name=role.value)[0])
+    else:
+        user.groups.remove(*Group.objects.filter(name=OperatorRole.SUPPORT.value))
 
 
 def lock_user(user_id: str) -> User:

@@ -99,13 +99,11 @@ def test_the_sign_in_page_has_the_name_of_the_site(public: SurfaceClient) -> Non
 
 @pytest.mark.embedded
 def test_operator_adds_a_user(olivia: Operator) -> None:
-    response = olivia.add(
-        User, username="dora", email="dora@example.org", password=PASSWORD, password_again=PASSWORD, is_staff="on"
-    )
+    response = olivia.add(User, username="dora", email="dora@example.org", password=PASSWORD, password_again=PASSWORD)
 
     dora = User.objects.get(username="dora")
     assert response["Location"] == url(User)
-    assert (dora.email, dora.is_active, dora.is_staff, dora.is_superuser) == ("dora@example.org", True, True, False)
+    assert (dora.email, dora.is_active, dora.operator_role) == ("dora@example.org", True, None)
     assert dora.check_password(PASSWORD)
     entry = olivia.audit_of("user.create")
     assert entry.object_id == dora.pk
@@ -150,13 +148,13 @@ def test_password_is_hashed_outside_of_transactions(olivia: Operator, settings: 
 
 @pytest.mark.embedded
 def test_operator_changes_a_user(olivia: Operator, alice: Person) -> None:
-    olivia.change(alice.user, email="alice@example.org", is_staff="on")
+    olivia.change(alice.user, email="alice@example.org", key_notices=[])
 
     alice.user.refresh_from_db()
-    assert (alice.user.email, alice.user.is_staff, alice.user.is_active) == ("alice@example.org", True, True)
+    assert (alice.user.email, alice.user.key_notices, alice.user.is_active) == ("alice@example.org", False, True)
     entry = olivia.audit_of("user.update")
-    assert entry.before == {"email": None, "is_staff": False}
-    assert entry.after == {"email": "alice@example.org", "is_staff": True}
+    assert entry.before == {"email": None, "key_notices": True}
+    assert entry.after == {"email": "alice@example.org", "key_notices": False}
 
 
 @pytest.mark.embedded
@@ -259,8 +257,7 @@ def test_operator_deletes_a_user_without_tenants(olivia: Operator, alice: Person
         "email": None,
         "key_notices": True,
         "is_active": True,
-        "is_staff": False,
-        "is_superuser": False,
+        "operator_role": None,
     }
 
 

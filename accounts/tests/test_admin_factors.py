@@ -15,10 +15,11 @@ from accounts import services
 from accounts.admin_sign_in import CHALLENGE_COOKIE
 from accounts.mail.sender import send_due
 from accounts.models import RecoveryCode, SignInAddress, SignInChallenge, TotpFactor, User
+from accounts.operator_roles import OperatorRole
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, enrol
 from tests.support.mail import Mailbox, parts
-from tests.support.operators import Operator, form_of
+from tests.support.operators import Operator, form_of, sign_in
 from tests.support.passkeys import add_passkey
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
@@ -301,11 +302,9 @@ class TestLoss:
 
     def test_operators_who_may_only_read_may_not(self, alice: Person) -> None:
         enrol(alice.user)
-        reader = services.create_user(actor=OPERATOR, username="rita", password=PASSWORD, is_staff=True)
-        browser = SurfaceClient()
-        browser.force_login(reader)
+        rita = sign_in("rita", role=OperatorRole.VIEWER)
 
-        assert browser.post(self.page(alice)).status_code == 403
+        assert rita.client.post(self.page(alice)).status_code == 403
         assert services.methods_of(alice.user)
 
     def test_missing_user_is_404(self, olivia: Operator) -> None:

@@ -29,7 +29,7 @@ def test_token_returns_its_user_and_session(alice: Person, charlie: Person) -> N
 def test_user_has_the_fields_of_the_database(alice: Person) -> None:
     """Fields are equal whether they were read with the session or are deferred."""
     services.update_user(
-        actor=OPERATOR, user_id=alice.user.id, changes={"email": "Alice@example.com", "is_staff": True}
+        actor=OPERATOR, user_id=alice.user.id, changes={"email": "Alice@example.com", "key_notices": False}
     )
     names = [field.attname for field in User._meta.concrete_fields]
 

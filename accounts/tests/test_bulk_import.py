@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from accounts import services
 from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
+from accounts.operator_roles import OperatorRole
 from core.db import RowUpdate
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
@@ -86,7 +87,7 @@ class TestNewUsers:
     def test_each_user_has_an_audit_entry_without_the_password(self) -> None:
         import_rows(new=[unsaved("alice", id="u-1"), unsaved("bob", id="u-2", email="bob@example.org")])
 
-        kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False, "key_notices": True}
+        kept = {"email": None, "is_active": True, "operator_role": None, "key_notices": True}
         assert audited() == [
             ("user.import", "u-1", None, {**kept, "username": "alice"}),
             ("user.import", "u-2", None, {**kept, "username": "bob", "email": "bob@example.org"}),
@@ -117,7 +118,7 @@ class TestChangedUsers:
 
     def test_user_keeps_fields_that_are_not_imported(self) -> None:
         alice = imported("alice")
-        services.update_user(actor=OPERATOR, user_id=alice.id, changes={"is_staff": True, "is_superuser": True})
+        services.set_operator_role(actor=OPERATOR, user_id=alice.id, role=OperatorRole.ADMIN)
         seen_at = LONG_AGO + timedelta(days=1)
         User.objects.update(last_login=seen_at)
 

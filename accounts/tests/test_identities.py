@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import oidc_client, services
 from accounts.mail.sender import send_due
 from accounts.models import Identity, LinkChallenge, OidcFlow, TokenSession, User
+from accounts.operator_roles import OperatorRole
 from accounts.services import identities
 from accounts.tests.oidc import finish, me, post, sign_in, start, try_to_start
 from accounts.tests.threads import at_once
@@ -22,7 +23,7 @@ from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox, parts
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.passkeys import add_passkey
-from tests.support.people import PASSWORD, Person, give_up_tenants, register
+from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, register
 
 EMAIL: dict[str, Any] = {"email": "alice@example.com", "email_verified": True}
 
@@ -278,13 +279,34 @@ class TestRoles:
 
         assert list(User.objects.values_list("is_staff", "is_superuser")) == [flags, flags]
 
+    @pytest.mark.parametrize(
+        ("values", "groups", "role"),
+        [
+            ({"support_values": frozenset({"desk"})}, ["desk"], "support"),
+            ({"support_values": frozenset({"desk"})}, ["ops"], "viewer"),
+            ({"support_values": frozenset({"desk"})}, ["desk", "root"], "admin"),
+            ({}, ["ops"], "support"),
+            ({}, ["other"], None),
+        ],
+        ids=["gives it", "takes it", "more", "does not decide it", "no operator"],
+    )
+    def test_provider_decides_the_role_of_support_where_a_value_gives_it(
+        self, db: None, values: dict[str, frozenset[str]], groups: list[str], role: str | None
+    ) -> None:
+        with provider_at_work(**self.GROUPS, **values) as provider:
+            user_id = me(sign_in(provider, groups=["ops"]))["id"]
+            services.set_operator_role(actor=OPERATOR, user_id=user_id, role=OperatorRole.SUPPORT)
+            me(sign_in(provider, groups=groups))
+
+        assert User.objects.get(pk=user_id).operator_role == role
+
     def test_withdrawn_role_is_in_the_audit_log(self, db: None) -> None:
         with provider_at_work(**self.GROUPS) as provider:
             me(sign_in(provider, groups=["root"]))
             me(sign_in(provider, groups=[]))
 
         entry = AuditEntry.objects.get(action="user.update")
-        assert entry.after == {"is_staff": False, "is_superuser": False}
+        assert entry.after == {"operator_role": None}
         assert entry.actor_label == "OpenID Connect: acme"
 
     def test_roles_stay_where_no_claim_is_named(self, db: None, provider: Provider) -> None:

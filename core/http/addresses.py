@@ -10,6 +10,7 @@ from django.conf import settings
 
 from core.addresses import parse_address, parse_network
 
+_network = cache(parse_network)
 # Some proxies write the client's port too: `20.0.0.1:4711`, `[2001:db8::5]:99`.
 _HOP = re.compile(r"\[(?P<ipv6>[^\]]+)\](:\d+)?|(?P<ipv4>[\d.]+):\d+")
 
@@ -26,6 +27,12 @@ def is_trusted_proxy(address: str) -> bool:
     except ValueError:
         return False
     return any(ip in network for network in _trusted_networks())
+
+
+def may_reach_admin(address: str) -> bool:
+    """Return whether the admin answers a client at this address: from MAIM_ADMIN_NETWORKS, or if there are none."""
+    networks = settings.ADMIN_NETWORKS
+    return not networks or any(parse_address(address) in _network(network) for network in networks)
 
 
 def client_address(peer: str, forwarded_for: str) -> str:

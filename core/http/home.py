@@ -17,9 +17,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.errors import Text
+from core.http.addresses import may_reach_admin
 from core.http.docs import DocsView, page
 from core.http.operations import operation
 from core.http.probes import DESCRIPTION, FEATURES
+from core.http.request_context import RequestContext
 from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from core.http.views import AnonymousView, InternalV1View
 
@@ -45,17 +47,25 @@ class _HomeMixin:
         """Return the page for a browser, the document for a program."""
         is_browser = "text/html" in request.headers.get("Accept", "")
         response = (
-            page(self.surface, "maim/home.html", version=settings.VERSION, links=self.links.items())
+            page(self.surface, "maim/home.html", version=settings.VERSION, links=self.links_for(request).items())
             if is_browser
             else Response(document)
         )
         patch_vary_headers(response, ["Accept"])
         return response
 
+    def links_for(self, request: Request) -> Mapping[str, Text]:
+        """Return the links of the page for a client."""
+        return self.links
+
 
 class WelcomeView(_HomeMixin, AnonymousView):
     surface = PUBLIC
     links = {"/admin/": _("Admin, for operators"), "/docs": _("API documentation")}
+
+    def links_for(self, request: Request) -> Mapping[str, Text]:
+        has_admin = may_reach_admin(RequestContext.of(request).address)
+        return {path: text for path, text in self.links.items() if path != "/admin/" or has_admin}
 
     @operation("Welcome", tag="service", response=WelcomeResponse, offline=True)
     def get(self, request: Request) -> HttpResponse:

@@ -13,6 +13,7 @@ import pytest
 from accounts import services as accounts
 from accounts.mail.sender import send_due
 from accounts.models import EmailToken, TokenSession, User
+from accounts.operator_roles import OperatorRole
 from accounts.tests.threads import HELD_UP, Pause, at_once, on_own_connection
 from core.errors import Conflict, NotFound
 from core.models import AuditEntry
@@ -145,7 +146,7 @@ class TestLastSuperuser:
         assert exists(superuser)
 
     def test_may_go_once_there_is_another(self, superuser: Person) -> None:
-        accounts.create_user(actor=OPERATOR, username="olivia", password=PASSWORD, superuser=True)
+        accounts.create_user(actor=OPERATOR, username="olivia", password=PASSWORD, operator_role=OperatorRole.ADMIN)
 
         assert close(superuser).status_code == 204
 
@@ -215,7 +216,7 @@ class TestAtOnce:
 
     def test_of_two_superusers_one_stays(self, alice: Person, charlie: Person) -> None:
         people = alice, give_up_tenants(charlie)
-        User.objects.update(is_superuser=True)
+        User.objects.update(is_staff=True, is_superuser=True)
 
         responses = at_once(*[partial(close, person) for person in people])
 

@@ -11,6 +11,7 @@ from django.test import override_settings
 
 from accounts import services as accounts
 from accounts.models import Identity, OidcFlow, TotpFactor, User
+from accounts.operator_roles import OperatorRole
 from core.admin_base import SIGNED_IN_AT
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, enrol
@@ -225,7 +226,11 @@ class TestLink:
     @pytest.fixture
     def olivia(self) -> User:
         return accounts.create_user(
-            actor=OPERATOR, username="olivia", password=PASSWORD, email=EMAIL["email"], is_staff=True
+            actor=OPERATOR,
+            username="olivia",
+            password=PASSWORD,
+            email=EMAIL["email"],
+            operator_role=OperatorRole.VIEWER,
         )
 
     def to_form(self, browser: SurfaceClient, provider: Provider) -> str:
@@ -286,7 +291,7 @@ class TestWithoutPasswords:
         assert 'name="password"' not in page
 
     def test_password_is_refused_with_the_ways_to_sign_in(self, browser: SurfaceClient, provider: Provider) -> None:
-        accounts.create_user(actor=OPERATOR, username="olivia", password=PASSWORD, superuser=True)
+        accounts.create_user(actor=OPERATOR, username="olivia", password=PASSWORD, operator_role=OperatorRole.ADMIN)
 
         response = browser.post("/admin/login/?next=/admin/", {"username": "olivia", "password": PASSWORD})
 

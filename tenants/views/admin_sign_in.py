@@ -29,6 +29,7 @@ from accounts import services as accounts
 from accounts.admin_sign_in import anonymous, log_in_operator
 from accounts.errors import LinkRequired
 from accounts.models import User
+from accounts.services import FailedSignIn
 from accounts.services.identities import CHALLENGE_LIFETIME
 from accounts.services.oidc import FLOW_LIFETIME
 from accounts.validators import MAX_PASSWORD_LENGTH
@@ -122,6 +123,7 @@ class LinkView(View):
                 )
                 return _log_in(request, user, kept)
             except DomainError as error:
+                _record_failure(request, "", FailedSignIn.WRONG_PASSWORD)
                 form.add_error("password", str(error.detail).removeprefix("password: "))
         return self._page(request, form)
 
@@ -133,13 +135,18 @@ class LinkView(View):
 def _log_in(request: HttpRequest, user: User, kept: dict[str, str]) -> HttpResponse:
     """Let an operator in as the login page does, which asks for the second factor of whoever has one."""
     if not user.is_staff:
+        _record_failure(request, user.username, FailedSignIn.NO_OPERATOR)
         return _to_login_page(request, gettext("This account may not use the admin; ask an operator for access"))
     target = kept.get("next", "")
     if not url_has_allowed_host_and_scheme(target, None):
         target = resolve_url("admin:index")
-    response = log_in_operator(request, user, target)
+    response = log_in_operator(request, user, target, "oidc")
     response.delete_cookie(_COOKIE, path=_PATH)
     return response
+
+
+def _record_failure(request: HttpRequest, username: str, reason: FailedSignIn) -> None:
+    accounts.record_failed_sign_in(actor=anonymous(request), username=username, reason=reason)
 
 
 def _keep(response: HttpResponse, kept: dict[str, str], seconds: int) -> None:

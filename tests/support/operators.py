@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accounts import services as accounts
 from accounts.models import User
+from accounts.operator_roles import OperatorRole
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, PASSWORD
@@ -62,11 +63,10 @@ class Operator:
         return entry
 
 
-def sign_in(username: str, *, is_superuser: bool = True) -> Operator:
-    """Create and sign in an operator. Without `is_superuser`, the operator may only read."""
-    user = accounts.create_user(
-        actor=OPERATOR, username=username, password=PASSWORD, is_staff=True, superuser=is_superuser
-    )
+def sign_in(username: str, *, is_superuser: bool = True, role: OperatorRole | None = None) -> Operator:
+    """Create and sign in an operator, who is an admin or, without `is_superuser`, a viewer, unless a role is given."""
+    role = role or (OperatorRole.ADMIN if is_superuser else OperatorRole.VIEWER)
+    user = accounts.create_user(actor=OPERATOR, username=username, password=PASSWORD, operator_role=role)
     client = SurfaceClient()
     response = client.post("/admin/login/?next=/admin/", {"username": username, "password": PASSWORD})
     assert response.status_code == 302, response.content

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import services
 from accounts.models import User
+from accounts.operator_roles import OperatorRole
 from core.actor import command_actor
 from core.errors import Invalid
 
@@ -76,5 +77,9 @@ class Command(BaseCommand):
 
 def _create(username: str, email: str | None, password: str | None) -> User:
     return services.create_user(
-        actor=command_actor("createsuperuser"), username=username, password=password, email=email, superuser=True
+        actor=command_actor("createsuperuser"),
+        username=username,
+        password=password,
+        email=email,
+        operator_role=OperatorRole.ADMIN,
     )

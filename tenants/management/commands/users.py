@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts import services as accounts
 from accounts.models import User
+from accounts.operator_roles import OperatorRole
 from core.commands.changes import change_all
 from core.commands.formatting import time_text
 from core.commands.options import add_dry_run, add_json, add_page, add_yes
@@ -61,8 +62,7 @@ class Command(SubcommandsCommand):
             action="store_true",
             help="read the password from standard input; without one nobody signs in before `changepassword`",
         )
-        create.add_argument("--operator", action="store_true", help="may sign in to the admin, and read there")
-        create.add_argument("--superuser", action="store_true", help="may change everything in the admin, too")
+        create.add_argument("--operator", choices=OperatorRole.values, help="the role in the admin; without it, none")
         add_dry_run(create)
         add_json(create)
 
@@ -113,10 +113,9 @@ class Command(SubcommandsCommand):
             username=options["username"],
             password=_read_password() if options["password_stdin"] else None,
             email=options["email"],
-            superuser=options["superuser"],
-            is_staff=options["operator"],
         )
-        self.change(lambda: accounts.add_user(actor=self.actor, user=user), options)
+        role = options["operator"] and OperatorRole(options["operator"])
+        self.change(lambda: accounts.add_user(actor=self.actor, user=user, operator_role=role), options)
         if options["json"]:
             self.out.json(_document(user))
             return
@@ -137,18 +136,10 @@ class Command(SubcommandsCommand):
     def end_sessions(self, options: Options) -> None:
         users = self._users(options)
 
-        def end(user: User) -> int:
-            return accounts.end_all_sessions(actor=self.actor, user=user)
+        def end(user: User) -> User:
+            return accounts.end_all_sessions(actor=self.actor, user_id=user.pk)
 
-        numbers = self.change(lambda: change_all(users, end), options)
-        if options["json"]:
-            items = [
-                {"user_id": user.id, "ended_sessions": number} for user, number in zip(users, numbers, strict=True)
-            ]
-            self.out.json({"items": items})
-        else:
-            rows = [[user.id, user, number] for user, number in zip(users, numbers, strict=True)]
-            self.out.table(["ID", "NAME", "ENDED SESSIONS"], rows)
+        self._change(users, end, options)
 
     def set_role(self, options: Options) -> None:
         user, tenant = self.lookup.user(options["user"]), self.lookup.tenant(options["tenant"])
@@ -233,7 +224,7 @@ def _status(user: User) -> str:
 
 
 def _rights(user: User) -> str:
-    return "superuser" if user.is_superuser else "yes" if user.is_staff else "no"
+    return user.operator_role or "no"
 
 
 def _row(user: User) -> list[Any]:
@@ -261,7 +252,6 @@ def _document(user: User) -> dict[str, Any]:
         "email": user.email,
         "is_active": user.is_active,
         "email_verified": user.email_verified,
-        "is_staff": user.is_staff,
-        "is_superuser": user.is_superuser,
+        "operator_role": user.operator_role,
         "created_at": utc_text(user.created_at),
     }
