@@ -195,6 +195,13 @@ class Environment(BaseSettings):
     )
     MAIM_TENANT_MAX_KEYS: int | None = Field(None, ge=0, description="The same for the keys of a tenant.")
     MAIM_TENANT_MAX_MEMBERS: int | None = Field(None, ge=0, description="The same for its members, with the owner.")
+    MAIM_UNDO_DAYS: int = Field(
+        7,
+        ge=0,
+        le=365,
+        description="For how many days a deleted tenant or agent can be restored (`manage.py deleted`). "
+        "`0` deletes for good.",
+    )
     MAIM_ADMIN_REQUIRE_MFA: bool = Field(
         False,
         description="`true`: operators need a second factor in the admin; those without one may only add one there.",

@@ -152,6 +152,16 @@ TENANT_LIMITS = {
     "keys": ENV.MAIM_TENANT_MAX_KEYS,
     "members": ENV.MAIM_TENANT_MAX_MEMBERS,
 }
+UNDO_FOR = timedelta(days=ENV.MAIM_UNDO_DAYS)
+UNDO_PARTS = [  # of deleted objects (core.undo), each after those that it refers to
+    "tenants.undo.Tenants",
+    "tenants.undo.Memberships",
+    "agents.undo.Templates",
+    "agents.undo.Agents",
+    "agents.undo.ConfigVersions",
+    "agents.undo.PluginSettings",
+    "apikeys.undo.Keys",
+]
 ADMIN_REQUIRE_MFA = ENV.MAIM_ADMIN_REQUIRE_MFA
 PASSWORD_LOGIN = ENV.MAIM_PASSWORD_LOGIN != "off"  # noqa: S105  # a switch
 OIDC_PROVIDERS = ENV.oidc_providers
