@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "tenants",
     "agents",
     "apikeys",
+    "operations",
     "legacy",
     "internal_api",
 ]

@@ -68,6 +68,7 @@ from core.models import (
 )
 from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
+from operations.models import BulkOperation, Outcome
 from tenants import services as tenants
 from tenants.fields import TENANT_FIELDS, TenantSettings
 from tenants.models import Membership, OwnershipOffer, Tenant, TenantInvitation
@@ -79,7 +80,7 @@ from tenants.serializers import (
 )
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
-APPS = {"core", "accounts", "tenants", "agents", "apikeys", "legacy"}
+APPS = {"core", "accounts", "tenants", "agents", "apikeys", "operations", "legacy"}
 # Fields that only the admin changes.
 NOT_IN_REQUESTS: dict[type[Model], set[str]] = {
     Tenant: {"tenant_type"},
@@ -258,6 +259,8 @@ NOT_DECLARED: dict[type[Model], str] = {
     AuditRemoval: "is written once",
     DeletedObject: "is written once",
     DeletedRows: "is written once",
+    BulkOperation: "is written by its worker",
+    Outcome: "is written once",
     RevealCount: "is counted, never edited",
     Epoch: "is a counter",
     Approval: "is a worker's state",

@@ -36,7 +36,18 @@ from tests.support.refusals import refuse
 from tests.support.tables import changed_tables, tables
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("maim", "core", "agent_config", "accounts", "tenants", "agents", "apikeys", "legacy", "internal_api")
+SOURCES = (
+    "maim",
+    "core",
+    "agent_config",
+    "accounts",
+    "tenants",
+    "agents",
+    "apikeys",
+    "operations",
+    "legacy",
+    "internal_api",
+)
 
 SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
 SCOPED_LABELS = {model._meta.label for model in SCOPED}
@@ -80,6 +91,7 @@ MAY_GO_UNSCOPED = {
     "agents/services/resealing.py::_sources": "seals every tenant's secrets anew, for whoever runs the command",
     "agents/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
     "apikeys/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
+    "operations/*.py": "changes objects of every tenant for operators",
     "legacy/imports.py::_deleted_in_maim": "asks which imported rows still exist, for whoever runs the command",
     "legacy/importers/*.py": "compares every tenant with another system, for whoever runs the command",
     "legacy/bridge/*.py": "brings every tenant into another system, for whoever runs the command",

@@ -26,7 +26,7 @@ from core.errors import DomainError, Forbidden
 from core.http.surfaces import INTERNAL
 from core.models import AuditEntry, DeletedObject, DeletedRows, Epoch, FeedEntry
 from core.undo import chunks, restoring
-from core.undo.parts import Kind, parts_of
+from core.undo.parts import Kind, Restoration, parts_of
 from core.undo.restoring import DeletedObjectNotFound, ExistsAgain, SealedElsewhere, UndoExpired
 from tenants import services as tenants
 from tenants.errors import TenantLimitReached, TenantNotFound
@@ -68,7 +68,7 @@ def agent(alice: Person) -> Agent:
     return agent
 
 
-def restore(object_id: str) -> restoring.Restoration:
+def restore(object_id: str) -> Restoration:
     return restoring.restore(actor=OPERATOR, deleted=restoring.find_deleted(OPERATOR, object_id))
 
 

@@ -48,7 +48,7 @@ class Part(ABC, Generic[M]):
     @property
     def label(self) -> str:
         """The name of the model, by which stored rows find their part."""
-        return self.model._meta.label_lower
+        return str(self.model._meta.label_lower)
 
     def pages(self, kind: Kind, object_id: str) -> Iterator[list[tuple[Any, ...]]]:
         """Yield all rows of a deleted object in pages, with JSON as the text that is stored."""
@@ -73,7 +73,8 @@ class Part(ABC, Generic[M]):
     @property
     def fields(self) -> Sequence[Any]:
         """The model's columns."""
-        return self.model._meta.concrete_fields
+        columns: Sequence[Any] = self.model._meta.concrete_fields
+        return columns
 
     def put_back(self, rows: Sequence[M], restoration: Restoration) -> int:
         """Insert some stored rows, and return how many. Override it for rows that cannot come back as they were."""
