@@ -357,7 +357,7 @@ class ConfigAdmin(OperatorAdmin):
 class ReadOnlyAdmin(OperatorAdmin):
     """Records that nobody may add, change or delete."""
 
-    ordering = ("-id",)
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
     sortable_by = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:

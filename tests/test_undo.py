@@ -35,6 +35,7 @@ from tenants.undo import OwnerGone
 from tests.support.client import SurfaceClient
 from tests.support.commands import run
 from tests.support.configs import model, provider
+from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, give_up_tenants, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -469,3 +470,44 @@ def test_command_says_why_it_refuses(alice: Person) -> None:
 
     assert (outcome.status, outcome.out) == (1, "")
     assert "owner" in outcome.err
+
+
+# ---- the admin
+
+
+@pytest.mark.embedded
+def test_operator_restores_with_a_button(olivia: Operator, agent: Agent) -> None:
+    delete_agent(agent)
+    make_agent(agent.tenant, "bot")
+    deleted = DeletedObject.objects.get()
+    assert "bot" in olivia.get(url(DeletedObject)).content.decode()
+    page = olivia.get(url(deleted, "change")).content.decode()
+    assert "Agents: 1, Config versions: 2" in page
+
+    response = olivia.client.post(url(deleted, "change").replace("change", "restore"))
+
+    assert response.headers["Location"] == url(agent, "change")
+    assert f"bot ({agent.id})" in olivia.get(url(agent, "change")).content.decode()
+    olivia.audit_of("agent.restore")
+
+
+@pytest.mark.embedded
+def test_operator_is_told_why_it_cannot_be_restored(olivia: Operator, alice: Person) -> None:
+    delete_tenant(alice.tenant)
+    accounts.delete_user(actor=OPERATOR, user_id=alice.user.id)
+    deleted = DeletedObject.objects.get()
+
+    olivia.client.post(url(deleted, "change").replace("change", "restore"))
+
+    assert "its owner has no account any more" in olivia.get(url(DeletedObject)).content.decode()
+
+
+@pytest.mark.embedded
+def test_operators_who_may_only_read_restore_nothing(agent: Agent) -> None:
+    delete_agent(agent)
+    deleted = DeletedObject.objects.get()
+    viewer = sign_in("victor", is_superuser=False)
+
+    assert ">Restore<" not in viewer.get(url(deleted, "change")).content.decode()
+    assert viewer.client.post(url(deleted, "change").replace("change", "restore")).status_code == 403
+    assert not Agent.unscoped.filter(pk=agent.pk).exists()

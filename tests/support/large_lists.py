@@ -94,6 +94,8 @@ LISTS = [
             f"q={TENANT}", f"q={AGENT}", "q=mmc_…00ff"),
     *_lists("admin", "apikeys/usagelogentry", 100, "", "created_at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", "q=u77",
             "q=chat", "q=nobody"),
+    *_lists("admin", "common/deletedobject", 100, "", "q=deleted_77", f"q={TENANT}", "q=nobody"),
+    *_lists("admin", "operations/bulkoperation", 100, "", "state__exact=done", "q=operation_77"),
     *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
             "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
 ]  # fmt: skip
