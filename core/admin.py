@@ -68,7 +68,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(DeletedObject)
 class DeletedObjectAdmin(ReadOnlyAdmin):
-    """What can be restored, with a button that does it."""
+    """Deleted objects, each with a button that restores it."""
 
     list_display = ("name", "kind", "object_id", "tenant_id", "actor", "deleted_at", "expires_at")
     search_fields = ("id", "object_id", "tenant_id")
