@@ -1,20 +1,28 @@
-"""The audit log in the operators' admin."""
+"""The audit log and deleted objects in the operators' admin."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.apps import apps
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.actor import KIND_NAMES, ActorKind
-from core.admin_base import ReadOnlyAdmin
+from core.admin_base import ReadOnlyAdmin, actor_of
 from core.display import DisplayName
-from core.models import AuditEntry
+from core.errors import DomainError
+from core.models import AuditEntry, DeletedObject
+from core.undo import restoring
 
 
 class ActorKindFilter(admin.SimpleListFilter):
@@ -62,3 +70,58 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @admin.display(description=_("actor"), ordering="actor_label")
     def actor(self, entry: AuditEntry) -> str:
         return DisplayName(entry.actor).__html__()
+
+
+@admin.register(DeletedObject)
+class DeletedObjectAdmin(ReadOnlyAdmin):
+    """Deleted objects, each with a button that restores it."""
+
+    list_display = ("name", "kind", "object_id", "tenant_id", "actor", "deleted_at", "expires_at")
+    search_fields = ("id", "object_id", "tenant_id")
+    search_help_text = _("The id of a tenant, an agent, or of the deletion, in full.")
+    ordering = ("-deleted_at", "-id")
+    fields = ("id", "kind", "object_id", "tenant_id", "name", "content", "actor", "deleted_at", "expires_at")
+    change_form_template = "maim/admin/deleted_object.html"
+
+    @admin.display(description=_("deleted by"))
+    def actor(self, row: DeletedObject) -> str:
+        return DisplayName(row.actor).__html__()
+
+    @admin.display(description=_("content"))
+    def content(self, row: DeletedObject) -> str:
+        names = {label: apps.get_model(label)._meta.verbose_name_plural for label in row.counts}
+        return ", ".join(f"{capfirst(names[label])}: {number}" for label, number in row.counts.items())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeletedObject]:
+        return restoring.deleted_objects()
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.restore_view)
+        return [path("<path:object_id>/restore/", view, name="common_deletedobject_restore"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "may_restore": self._may_restore(request)}
+        return super().change_view(request, object_id, form_url, context)
+
+    def restore_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Restore the object, and go to its page."""
+        if request.method != "POST" or not self._may_restore(request):
+            raise PermissionDenied
+        actor = actor_of(request)
+        try:
+            deleted = restoring.find_deleted(actor, unquote(object_id))
+            renamed = restoring.restore(actor=actor, deleted=deleted).renamed
+        except DomainError as error:
+            self.message_user(request, str(error.detail), messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:common_deletedobject_changelist"))
+        self.message_user(request, gettext("It is restored. Its API keys are disabled: rotate and enable them."))
+        if renamed:
+            taken = gettext("These names were taken meanwhile, and have an id behind them now: %(names)s")
+            self.message_user(request, taken % {"names": ", ".join(renamed.values())}, messages.WARNING)
+        page = {"tenant": "admin:tenants_tenant_change", "agent": "admin:agents_agent_change"}[deleted.kind]
+        return HttpResponseRedirect(reverse(page, args=[quote(deleted.object_id)]))
+
+    def _may_restore(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("common.restore_deletedobject"))

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    models,
+    transaction,
+)
 from django.db.models.constants import OnConflict
 from django.db.models.functions import Concat
 
@@ -77,12 +85,28 @@ def upsert_at_once(rows: Sequence[M], *, unique_fields: Sequence[str], update_fi
     )
 
 
-def lock_in_order(rows: models.QuerySet[Any]) -> None:
-    """Lock rows in the order of their ids, before a cascade deletes them after the rows that refer to them.
+def lock_in_order(rows: models.QuerySet[Any]) -> list[Any]:
+    """Lock rows in the order of their ids, before they are deleted after the rows that refer to them. Return the ids.
 
     Writers lock a row before those that refer to it; in the opposite order the two would end in a deadlock.
     """
-    list(rows.order_by("pk").select_for_update().values_list("pk"))
+    return list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+
+
+_DELETED_TOGETHER = 1000
+
+
+def delete_many(model: type[models.Model], ids: Sequence[Any]) -> None:
+    """Delete locked rows of a model, and the rows that refer to them, to which nothing refers in turn.
+
+    `QuerySet.delete` would load each row, which takes this process twice as long.
+    """
+    for start in range(0, len(ids), _DELETED_TOGETHER):
+        some = ids[start : start + _DELETED_TOGETHER]
+        for relation in model._meta.related_objects:
+            referring = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": some})
+            referring._raw_delete(DEFAULT_DB_ALIAS)
+        model._base_manager.filter(pk__in=some)._raw_delete(DEFAULT_DB_ALIAS)
 
 
 _PLACEHOLDER = models.Value("ID ")  # free, because folded text has no capital letters

@@ -48,3 +48,11 @@ def personal_token_id() -> str:
 
 def passkey_id() -> str:
     return new_id("passkey")
+
+
+def deleted_object_id() -> str:
+    return new_id("deleted")
+
+
+def operation_id() -> str:
+    return new_id("operation")

@@ -3,8 +3,10 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from core import ids
 from core.actor import display_name
 from core.append_only import AppendOnly
+from core.display import DisplayName
 from core.fields import ExactCharField, IdField, JSONTextField
 
 
@@ -222,3 +224,49 @@ class RowCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant_id} {self.agent_id}: {self.number} {self.status} {self.kind}"
+
+
+class DeletedObject(models.Model):
+    """A deleted tenant or agent, which can be restored until `expires_at` (core.undo)."""
+
+    class Kind(models.TextChoices):
+        TENANT = "tenant", _("tenant")
+        AGENT = "agent", _("agent")
+
+    id = IdField(primary_key=True, default=ids.deleted_object_id, editable=False)
+    kind = ExactCharField(_("type"), max_length=10, choices=Kind.choices)
+    object_id = IdField(_("object"), db_index=True)
+    tenant_id = IdField(_("tenant"), db_index=True)
+    name = models.CharField(_("name"), max_length=255)
+    actor_kind = ExactCharField(_("actor kind"), max_length=20)
+    actor_id = IdField(_("actor id"), null=True)
+    actor_label = models.CharField(_("deleted by"), max_length=150)
+    deleted_at = models.DateTimeField(_("deleted"), db_index=True)
+    expires_at = models.DateTimeField(_("can be restored until"), db_index=True)
+    counts = JSONTextField(_("content"), default=dict)  # the number of stored rows by model
+
+    class Meta:
+        verbose_name = _("deleted object")
+        verbose_name_plural = _("deleted objects")
+
+    def __str__(self) -> str:
+        return DisplayName(self.name)
+
+    @property
+    def actor(self) -> str:
+        """The name of whoever deleted it, in the reader's language."""
+        return display_name(self.actor_kind, self.actor_label)
+
+
+class DeletedRows(models.Model):
+    """A chunk of the rows of a deleted object: compressed and sealed JSON (core.undo.chunks)."""
+
+    deleted = models.ForeignKey(DeletedObject, on_delete=models.CASCADE, related_name="chunks")
+    number = models.PositiveIntegerField()
+    content = models.TextField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["deleted", "number"], name="deleted_rows_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.deleted_id}: {self.number}"

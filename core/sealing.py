@@ -19,7 +19,12 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
 
 def seal(text: str) -> str:
     """Return the text encrypted under the newest key, as URL-safe text."""
-    return _fernet(settings.ENCRYPTION_KEYS).encrypt(text.encode()).decode()
+    return seal_bytes(text.encode())
+
+
+def seal_bytes(content: bytes) -> str:
+    """Return bytes encrypted under the newest key, as URL-safe text."""
+    return _fernet(settings.ENCRYPTION_KEYS).encrypt(content).decode()
 
 
 def is_current(sealed: str) -> bool:
@@ -38,7 +43,12 @@ def reseal(sealed: str) -> str:
 
 def unseal(sealed: str) -> str:
     """Return the text that was sealed. Raise Unsealable."""
+    return unseal_bytes(sealed).decode()
+
+
+def unseal_bytes(sealed: str) -> bytes:
+    """Return the bytes that were sealed. Raise Unsealable."""
     try:
-        return _fernet(settings.ENCRYPTION_KEYS).decrypt(sealed.encode()).decode()
+        return _fernet(settings.ENCRYPTION_KEYS).decrypt(sealed.encode())
     except InvalidToken as error:
         raise Unsealable("sealed under a key that is not configured here") from error

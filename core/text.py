@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from itertools import count
 
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -73,6 +74,19 @@ def cut(text: str, most: int, *, fold: Fold, most_folded: int) -> str:
     while len(fold(short)) > most_folded:
         short = short[:-1].rstrip()
     return short
+
+
+def unique_name(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int, fold: Fold = fold_name) -> str:
+    """Return a free name in place of one that is taken: the name with the object's id behind it.
+
+    The id makes the result the same in each run. A number is added only if that name is taken too.
+    """
+    for number in count(1):
+        suffix = f" ({object_id})" if number == 1 else f" ({object_id}, {number})"
+        candidate = cut(name, most - len(suffix), fold=fold, most_folded=3 * (most - len(suffix))) + suffix
+        if is_free(candidate):
+            return candidate
+    raise AssertionError("unreachable")
 
 
 def printable(text: str) -> str:

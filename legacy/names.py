@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from itertools import count
 from typing import NamedTuple
 
-from core.text import Fold, cut, fold_name, name_error, visible
+from core.text import Fold, cut, fold_name, name_error, unique_name, visible
 
 
 class ValidName(NamedTuple):
@@ -41,19 +40,6 @@ def valid_name(
     if short != text:
         problems.append("it was too long")
     return ValidName(short, " and ".join(problems) or None)
-
-
-def unique_name(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int, fold: Fold = fold_name) -> str:
-    """Return a free name in place of one that is taken: the name with the object's id behind it.
-
-    The id makes the result the same in each run. A number is added only if that name is taken too.
-    """
-    for number in count(1):
-        suffix = f" ({object_id})" if number == 1 else f" ({object_id}, {number})"
-        candidate = cut(name, most - len(suffix), fold=fold, most_folded=3 * (most - len(suffix))) + suffix
-        if is_free(candidate):
-            return candidate
-    raise AssertionError("unreachable")
 
 
 def is_unique_form(stored: str, name: str, object_id: str) -> bool:

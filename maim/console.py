@@ -86,6 +86,8 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _page(_("Audit log"), "policy", "common_auditentry"),
+                    _page(_("Bulk operations"), "checklist", "operations_bulkoperation"),
+                    _page(_("Deleted objects"), "restore_from_trash", "common_deletedobject"),
                     _page(_("Usage log"), "receipt_long", "apikeys_usagelogentry"),
                     _page(_("Agent activity"), "monitor_heart", "agents_agentactivity"),
                 ],

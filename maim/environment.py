@@ -208,6 +208,13 @@ class Environment(BaseSettings):
         description="The zone of the times that operators see and type in the admin, such as `Asia/Shanghai`. The APIs "
         "write UTC.",
     )
+    MAIM_UNDO_DAYS: int = Field(
+        7,
+        ge=0,
+        le=365,
+        description="For how many days a deleted tenant or agent can be restored (`manage.py deleted`). "
+        "`0` deletes for good.",
+    )
     MAIM_ADMIN_REQUIRE_MFA: bool = Field(
         False,
         description="`true`: operators need a second factor in the admin; those without one may only add one there.",

@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "tenants",
     "agents",
     "apikeys",
+    "operations",
     "legacy",
     "internal_api",
 ]
@@ -164,6 +165,16 @@ ADMIN_NETWORKS = ENV.MAIM_ADMIN_NETWORKS
 ADMIN_SESSION_AGE = timedelta(hours=ENV.MAIM_ADMIN_SESSION_HOURS)
 ADMIN_IDLE_TIME = timedelta(minutes=ENV.MAIM_ADMIN_IDLE_MINUTES)
 SESSION_COOKIE_AGE = int(ADMIN_SESSION_AGE.total_seconds())
+UNDO_FOR = timedelta(days=ENV.MAIM_UNDO_DAYS)
+UNDO_PARTS = [  # of deleted objects (core.undo), each after those that it refers to
+    "tenants.undo.Tenants",
+    "tenants.undo.Memberships",
+    "agents.undo.Templates",
+    "agents.undo.Agents",
+    "agents.undo.ConfigVersions",
+    "agents.undo.PluginSettings",
+    "apikeys.undo.Keys",
+]
 ADMIN_REQUIRE_MFA = ENV.MAIM_ADMIN_REQUIRE_MFA
 PASSWORD_LOGIN = ENV.MAIM_PASSWORD_LOGIN != "off"  # noqa: S105  # a switch
 OIDC_PROVIDERS = ENV.oidc_providers

@@ -52,10 +52,10 @@ def capacity_of(tenant: Tenant) -> dict[str, Capacity]:
     return {resource.value: Capacity(limit_of(tenant, resource), _used(tenant, resource)) for resource in Resource}
 
 
-def check_limit(locked: Tenant, resource: Resource) -> None:
-    """Raise TenantLimitReached if a tenant, locked so that nobody else adds to it, may have no more of a resource."""
+def check_limit(locked: Tenant, resource: Resource, *, adding: int = 1) -> None:
+    """Raise TenantLimitReached if a tenant, locked so that nobody else adds to it, may not have so many more."""
     limit = limit_of(locked, resource)
-    if limit is not None and _used(locked, resource) >= limit:
+    if limit is not None and _used(locked, resource) + adding > limit:
         raise TenantLimitReached(format_lazy(_FULL[resource], limit=limit))
 
 

@@ -21,12 +21,13 @@ from agent_config.schema import DEFAULT
 from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, counts, epoch
 from core.actor import Actor, ActorKind, TokenScope
-from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
+from core.db import delete_many, lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Conflict, Invalid, Unauthenticated
-from core.models import FeedEntry
+from core.models import DeletedObject, FeedEntry
 from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
+from core.undo.storing import store_deleted
 from tenants import invitations
 from tenants.access import check_creation, check_secrets, get_tenant, lock_tenant
 from tenants.errors import NAME_TAKEN, FactorRequired, OwnsTenants
@@ -229,7 +230,7 @@ def _check_factor(actor: Actor, tenant: Tenant, changes: TenantChanges) -> None:
 
 @transactional_and_propagated
 def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | None = None) -> None:
-    """Delete a tenant and everything in it.
+    """Delete a tenant and everything in it. An operator can restore it for MAIM_UNDO_DAYS (core.undo).
 
     Raise TenantNotFound if it is already gone, and PreconditionFailed.
     """
@@ -240,8 +241,12 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     change_feed.publish(
         FeedEntry.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
     )
-    lock_in_order(row.api_keys(manager="unscoped").all())
+    lock_in_order(row.agents(manager="unscoped").all())
+    keys = row.api_keys(manager="unscoped").all()
+    key_ids = lock_in_order(keys)
+    store_deleted(actor=actor, kind=DeletedObject.Kind.TENANT, object_id=row.id, tenant_id=row.id, name=row.tenant_name)
     counts.remove_tenant(row)
+    delete_many(keys.model, key_ids)
     row.delete()
     accounts.end_tokens_in(actor, tenant_id=tenant.id)
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)

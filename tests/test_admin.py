@@ -22,7 +22,10 @@ from agents.services.plugins import set_plugin
 from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.actor import Actor, ActorKind
-from core.models import AuditEntry
+from core.models import AuditEntry, DeletedObject
+from operations import services as operations
+from operations.models import BulkOperation
+from operations.selections import Kind, Selection
 from tenants.models import Tenant, TenantInvitation
 from tests.support.client import SurfaceClient
 from tests.support.invitations import invite
@@ -33,7 +36,7 @@ from tests.support.tokens import add_token
 pytestmark = pytest.mark.django_db
 MODELS: list[type[Model]] = [
     *(User, PersonalToken, Invitation, QueuedMail, Tenant, TenantInvitation, Template, Agent, ConfigVersion, ApiKey),
-    *(UsageLogEntry, AuditEntry, PluginSetting, AgentActivity),
+    *(UsageLogEntry, AuditEntry, PluginSetting, AgentActivity, DeletedObject, BulkOperation),
 ]
 WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
 
@@ -43,7 +46,9 @@ def populate(name: str) -> None:
     person = register(name)
     templates.create_template(actor=OPERATOR, tenant=person.tenant, name="template")
     agent = make_agent(person.tenant)
-    make_key(agent)
+    key = make_key(agent).key
+    agents.delete_agent(actor=OPERATOR, agent=make_agent(person.tenant, "gone"))
+    operations.start(actor=OPERATOR, selection=Selection(kind=Kind.DISABLE_KEYS, ids=(key.pk,)))
     set_plugin(actor=OPERATOR, tenant=person.tenant, agent=agent, plugin_name="plugin", enabled=True, config={})
     record_activity(Heartbeat(tenant_id=person.tenant.pk, agent_id=agent.pk, ttl_seconds=60))
     accounts.request_reset(actor=OPERATOR, email="somebody@example.com")

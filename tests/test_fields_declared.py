@@ -56,6 +56,8 @@ from core.models import (
     AuditEntry,
     AuditRedaction,
     AuditRemoval,
+    DeletedObject,
+    DeletedRows,
     Epoch,
     FeedEntry,
     IdempotentResponse,
@@ -66,6 +68,7 @@ from core.models import (
 )
 from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
+from operations.models import BulkOperation, Outcome
 from tenants import services as tenants
 from tenants.fields import TENANT_FIELDS, TenantSettings
 from tenants.models import Membership, OwnershipOffer, Tenant, TenantInvitation
@@ -79,7 +82,7 @@ from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.embedded
 
-APPS = {"core", "accounts", "tenants", "agents", "apikeys", "legacy"}
+APPS = {"core", "accounts", "tenants", "agents", "apikeys", "operations", "legacy"}
 # Fields that only the admin changes.
 NOT_IN_REQUESTS: dict[type[Model], set[str]] = {
     Tenant: {"tenant_type"},
@@ -257,6 +260,10 @@ NOT_DECLARED: dict[type[Model], str] = {
     AuditBlock: "is written once",
     AuditRedaction: "is written by `rotate_secrets`",
     AuditRemoval: "is written once",
+    DeletedObject: "is written once",
+    DeletedRows: "is written once",
+    BulkOperation: "is written by its worker",
+    Outcome: "is written once",
     RevealCount: "is counted, never edited",
     Epoch: "is a counter",
     Approval: "is a worker's state",

@@ -27,7 +27,8 @@ from core import counts
 from core.counts import Group, Kind
 from core.db import RowUpdate
 from core.errors import DomainError
-from core.models import Lock, RowCount
+from core.models import DeletedObject, Lock, RowCount
+from core.undo import restoring
 from tenants import services as tenants
 from tenants.bulk_import import import_tenants
 from tenants.models import Tenant, TenantType
@@ -51,7 +52,7 @@ class Walk:
         act = self._random.choice(
             [self.create_tenant, self.delete_tenant, self.import_tenant, self.import_agents, self.import_keys]
             + [self.create_agent, self.change_agent, self.create_key, self.change_key, self.change_keys] * 3
-            + [self.duplicate_agent, self.delete_agent, self.delete_key, self.fail]
+            + [self.duplicate_agent, self.delete_agent, self.restore, self.delete_key, self.fail]
         )
         # An archived agent, or a row that another thread has deleted: what fails is undone with its numbers.
         with suppress(DomainError, DatabaseError):
@@ -89,6 +90,9 @@ class Walk:
 
     def delete_agent(self) -> None:
         self._any(Agent.unscoped.all(), lambda row: agents.delete_agent(actor=OPERATOR, agent=row))
+
+    def restore(self) -> None:
+        self._any(DeletedObject.objects.all(), lambda row: restoring.restore(actor=OPERATOR, deleted=row))
 
     def import_agents(self) -> None:
         tenant, stored = self._some(Tenant.objects.all()), self._some(Agent.unscoped.all())

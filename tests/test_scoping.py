@@ -25,7 +25,7 @@ from apikeys.notices import QuotaLevel
 from apikeys.outcomes import Outcomes
 from apikeys.usage import Uses
 from apikeys.verification import VALID
-from core.models import AuditEntry, FeedEntry, RevealCount, RowCount
+from core.models import AuditEntry, DeletedObject, FeedEntry, RevealCount, RowCount
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
 from tenants import services as tenants
@@ -36,7 +36,18 @@ from tests.support.refusals import refuse
 from tests.support.tables import changed_tables, tables
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("maim", "core", "agent_config", "accounts", "tenants", "agents", "apikeys", "legacy", "internal_api")
+SOURCES = (
+    "maim",
+    "core",
+    "agent_config",
+    "accounts",
+    "tenants",
+    "agents",
+    "apikeys",
+    "operations",
+    "legacy",
+    "internal_api",
+)
 
 SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
 SCOPED_LABELS = {model._meta.label for model in SCOPED}
@@ -51,6 +62,7 @@ NOT_SCOPED = {
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",
     RevealCount: "is written by reads that passed the gate, and read when it becomes an audit entry",
+    DeletedObject: "outlives the tenant, and is read by operators alone",
     RowCount: "is added to by all writes, and read for tenants that passed the gate",
     FeedEntry: "is told to the internal surface alone, and says so when a tenant is gone",
 }
@@ -62,7 +74,9 @@ MAY_GO_UNSCOPED = {
     "core/db.py::upsert_all": "writes rows that its caller names whole",
     "core/db.py::upsert_at_once": "writes rows that its caller names whole",
     "core/db.py::bulk_overwrite": "writes rows that its caller has",
+    "core/db.py::delete_many": "deletes rows that its caller has locked",
     "core/revisions.py::raise_revisions": "writes rows that its caller has",
+    "core/undo/parts.py": "stores what its caller deletes, and puts it back for operators",
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",
     "agents/services/config_writes.py::_select_for_update": "locks a row that passed the gate",
@@ -76,6 +90,7 @@ MAY_GO_UNSCOPED = {
     "agents/services/resealing.py::_sources": "seals every tenant's secrets anew, for whoever runs the command",
     "agents/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
     "apikeys/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
+    "operations/*.py": "changes objects of every tenant for operators",
     "legacy/imports.py::_deleted_in_maim": "asks which imported rows still exist, for whoever runs the command",
     "legacy/importers/*.py": "compares every tenant with another system, for whoever runs the command",
     "legacy/bridge/*.py": "brings every tenant into another system, for whoever runs the command",
@@ -261,6 +276,8 @@ TRACES = {
     *("common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"),
     *("apikeys.MinuteCount", "apikeys.HourCount"),
 }
+# The copy by which a deletion can be undone (core.undo).
+UNDO = {"common.DeletedObject", "common.DeletedRows"}
 # The numbers of all tenants, and of what is left (core.counts).
 COUNTS = {"common.RowCount"}
 
@@ -282,7 +299,7 @@ def test_deleted_tenant_leaves_only_audit_entries(alice: Person, bob: Person, ch
 
     tenants.delete_tenant(actor=OPERATOR, tenant=tenant)
 
-    assert changed_tables(empty, tables()) - COUNTS == TRACES
+    assert changed_tables(empty, tables()) - COUNTS == TRACES | UNDO
     assert not RowCount.objects.filter(tenant_id=tenant.id).exists()
     assert AuditEntry.objects.filter(tenant_id=tenant.id, action="tenant.delete").count() == 1
 
@@ -299,7 +316,7 @@ def test_deleted_agent_takes_only_its_own_rows(alice: Person) -> None:
     agents.delete_agent(actor=OPERATOR, agent=agent)
     usage.sweep()
 
-    assert changed_tables(before, tables()) - COUNTS == TRACES | {
+    assert changed_tables(before, tables()) - COUNTS == TRACES | UNDO | {
         "apikeys.DailyUse",
         "apikeys.Refusal",
         "apikeys.Notice",

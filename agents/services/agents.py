@@ -16,10 +16,11 @@ from agents.services.activity import mark_active, new_activity
 from agents.services.config_writes import AgentConfigWrite, WriteOptions, check_expected, lock_agent
 from core import audit, change_feed, counts, epoch
 from core.actor import Actor
-from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
-from core.models import FeedEntry
+from core.db import delete_many, lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
+from core.models import DeletedObject, FeedEntry
 from core.prepared_writes import one_round_trip
 from core.resource_fields import check_names
+from core.undo.storing import store_deleted
 from tenants.access import lock_tenant
 from tenants.capacity import Resource, check_limit
 from tenants.models import Tenant
@@ -121,16 +122,19 @@ def update_agent(
 
 @transactional_and_propagated
 def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None = None) -> None:
-    """Delete an agent with its keys, settings and heartbeat. Check `expected` as `check_expected` does.
+    """Delete an agent with its keys, settings and heartbeat. An operator can restore it for MAIM_UNDO_DAYS (core.undo).
 
-    Raise AgentNotFound if it is gone, and PreconditionFailed.
+    Check `expected` as `check_expected` does. Raise AgentNotFound if it is gone, and PreconditionFailed.
     """
     row = lock_agent(agent.pk)
     check_expected(row, expected)
     before = {**AGENT_FIELDS.audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
-    lock_in_order(row.api_keys(manager="unscoped").all())
-    counts.remove_agent(row, row.api_keys(manager="unscoped").all())
+    keys = row.api_keys(manager="unscoped").all()
+    key_ids = lock_in_order(keys)
+    store_deleted(actor=actor, kind=DeletedObject.Kind.AGENT, object_id=row.id, tenant_id=row.tenant_id, name=row.name)
+    counts.remove_agent(row, keys)
+    delete_many(keys.model, key_ids)
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)

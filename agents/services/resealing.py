@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
+import orjson
 from django.db.models import QuerySet
 
 from accounts.models import TotpFactor
@@ -21,7 +22,8 @@ from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from core import audit, sealing
 from core.actor import command_actor
 from core.db import transactional
-from core.models import AuditEntry
+from core.models import AuditEntry, DeletedRows
+from core.undo.chunks import seal_rows, unseal_rows
 from tenants.models import Tenant
 
 BATCH = 100
@@ -91,6 +93,7 @@ def _sources() -> tuple[_Source, ...]:
         _Source("templates", Template.unscoped.all(), config),
         _Source("tenants", Tenant.objects.all(), {"tenant_config": secrets.resealed}),
         _Source("plugin_settings", PluginSetting.unscoped.all(), config, ("tenant_id", "agent_scope", "plugin_name")),
+        _Source("deleted_objects", DeletedRows.objects.all(), {"content": _resealed_rows}, ("deleted_id", "number")),
         _Source("authenticator_apps", TotpFactor.objects.all(), {"secret": _resealed_text}),
         _Source(
             "audit_log",
@@ -102,6 +105,7 @@ def _sources() -> tuple[_Source, ...]:
 
 
 _VERSION = ("agent_id", "number")
+_CONFIG_COLUMNS = ("config", "tenant_config")
 
 
 def _resealed_text(sealed: str) -> Resealed:
@@ -112,6 +116,23 @@ def _resealed_text(sealed: str) -> Resealed:
         return Resealed(sealing.reseal(sealed), is_changed=True)
     except sealing.Unsealable:
         return Resealed(sealed, is_changed=False, lost=["secret"])
+
+
+def _resealed_rows(content: str) -> Resealed:
+    """Return a chunk of the rows of a deleted object, with the secrets of the configs in it resealed."""
+    try:
+        stored = unseal_rows(content)
+    except sealing.Unsealable:
+        return Resealed(content, is_changed=False, lost=["content"])
+    is_changed, lost = not sealing.is_current(content), list[str]()
+    for rows in stored:
+        for place in (place for place, column in enumerate(rows.columns) if column in _CONFIG_COLUMNS):
+            for row in rows.rows:
+                found = secrets.resealed(orjson.loads(row[place] or "{}"))
+                lost += found.lost
+                if found.is_changed:
+                    row[place], is_changed = orjson.dumps(found.value).decode(), True
+    return Resealed(seal_rows(stored) if is_changed else content, is_changed, lost)
 
 
 def _masked_again(mask: Callable[[Any], Any]) -> Callable[[Any], Resealed]:

@@ -111,6 +111,7 @@ class TestRotation:
             "templates": (2, 1, 0),
             "tenants": (1, 1, 0),
             "plugin_settings": (2, 1, 0),
+            "deleted_objects": (0, 0, 0),
             "authenticator_apps": (1, 1, 0),
             "audit_log": (AUDITED, 0, 0),
         }
@@ -127,6 +128,7 @@ class TestRotation:
             ["templates", "2", "1", "0"],
             ["tenants", "1", "1", "0"],
             ["plugin_settings", "2", "1", "0"],
+            ["deleted_objects", "0", "0", "0"],
             ["authenticator_apps", "1", "1", "0"],
             ["audit_log", str(AUDITED), "0", "0"],
         ]
@@ -143,7 +145,7 @@ class TestRotation:
             outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert [resealed for _rows, resealed, _left in counts(outcome).values()] == [0] * 7
+        assert [resealed for _rows, resealed, _left in counts(outcome).values()] == [0] * 8
         assert changed_tables(before, tables()) == set()
         assert {sql.split()[0] for sql in statements} == {"SELECT"}
 
@@ -237,6 +239,7 @@ class TestChecking:
             "templates": (2, 0, 1),
             "tenants": (1, 0, 1),
             "plugin_settings": (2, 0, 1),
+            "deleted_objects": (0, 0, 0),
             "authenticator_apps": (1, 0, 1),
             "audit_log": (AUDITED, 0, 0),
         }
@@ -250,7 +253,7 @@ class TestChecking:
     def test_an_empty_database_needs_nothing(self, db: None) -> None:
         assert counts(rotate("--check", "--json")) == dict.fromkeys(
             (
-                *("agents", "config_versions", "templates", "tenants", "plugin_settings"),
+                *("agents", "config_versions", "templates", "tenants", "plugin_settings", "deleted_objects"),
                 *("authenticator_apps", "audit_log"),
             ),
             (0, 0, 0),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from core.text import fold_name
+from core.text import fold_name, unique_name
 from legacy import names
 from legacy.importers.base import placeholders
 from legacy.parsing import parse_text
@@ -78,5 +78,5 @@ def rename_conflicting(
 
     for row in rows:
         if (row.tenant_id, row.name_folded) in taken:
-            name = names.unique_name(row.name, row.pk, partial(is_free, row.tenant_id), most=most)
+            name = unique_name(row.name, row.pk, partial(is_free, row.tenant_id), most=most)
             rename(row, name, "another one in maim has this name", report.notes_for(kind, row.pk, row.tenant_id))

@@ -12,7 +12,7 @@ from agent_config.secrets import opened
 from agent_config.updates import apply_tenant_update, comparable_tenant_config
 from core import audit
 from core.actor import Actor
-from core.text import fold_name
+from core.text import fold_name, unique_name
 from legacy import names
 from legacy.importers.base import (
     ChangedObject,
@@ -101,7 +101,7 @@ class TenantImporter(Importer[Tenant, Tenant]):
         for one in objects:
             if (one.target.owner_scope, one.target.name_folded) in taken:
                 notes = report.notes_for(self.name, one.object_id, one.object_id)
-                other_name = names.unique_name(one.target.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
+                other_name = unique_name(one.target.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
                 _rename(one.target, other_name, "the owner has another tenant of this name in maim", notes)
 
     def save(

@@ -12,7 +12,7 @@ from accounts import bulk_import
 from accounts import services as accounts
 from accounts.models import User
 from core.actor import Actor
-from core.text import fold, name_error
+from core.text import fold, name_error, unique_name
 from legacy import names
 from legacy.importers.base import ChangedObject, Importer, SourceObject, chunked, differing_fields, row_updates
 from legacy.importers.fields import check_id, read_time
@@ -90,7 +90,7 @@ class UserImporter(Importer[User, User]):
         for one in objects:
             notes, user = report.notes_for(self.name, one.object_id, None), one.target
             if user.username_folded in taken:
-                other_name = names.unique_name(user.username, one.object_id, is_free, most=_MOST, fold=fold)
+                other_name = unique_name(user.username, one.object_id, is_free, most=_MOST, fold=fold)
                 _rename(user, other_name, "another user of maim has this name", notes)
             if user.email_folded in taken_emails:
                 user.set_email(None)

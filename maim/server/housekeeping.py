@@ -21,6 +21,8 @@ from apikeys import notices, outcomes, recount, refusals, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency
 from core.audit_chain import retention
+from core.undo import restoring
+from operations.services import sweep as sweep_operations
 
 log = logging.getLogger("maim.server")
 
@@ -51,6 +53,8 @@ def sweep() -> dict[str, int]:
         "approvals": approvals.sweep(),
         "changes": change_feed.sweep(),
         "idempotent answers": idempotency.sweep(),
+        "deleted objects": restoring.sweep(),
+        "bulk operations": sweep_operations(),
         "audit entries": retention.sweep(),
         "wrong row counts": recount.recount(),
     }

@@ -4,6 +4,7 @@
            ├─ internal group ─ workers
            ├─ sender of mails
            ├─ auditor, which chains audit entries
+           ├─ worker of bulk operations
            └─ sweep, once an hour
 
 The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
@@ -38,6 +39,7 @@ from core.http.surfaces import INTERNAL, SURFACES, Surface
 from maim.server import database, group, housekeeping
 from maim.server.auditor import Auditor
 from maim.server.background import BackgroundProcess
+from maim.server.bulk_worker import BulkWorker
 from maim.server.connections import accepted_connections, raise_file_limit
 from maim.server.mailer import Mailer
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
@@ -52,7 +54,11 @@ POLL_SECONDS = 0.2
 RESTART_PAUSE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 3600
 
-BACKGROUND: dict[str, type[BackgroundProcess]] = {"sender of mails": Mailer, "auditor": Auditor}
+BACKGROUND: dict[str, type[BackgroundProcess]] = {
+    "sender of mails": Mailer,
+    "auditor": Auditor,
+    "worker of bulk operations": BulkWorker,
+}
 
 _fork = multiprocessing.get_context("fork")
 

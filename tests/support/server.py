@@ -87,9 +87,19 @@ class MaimServer:
 
     @property
     def auditor(self) -> psutil.Process:
-        """The second child of `serve` that has no children: the sender of mails starts before it."""
+        """The process that chains audit entries: the sender of mails starts before it."""
+        return self._background[1]
+
+    @property
+    def bulk_worker(self) -> psutil.Process:
+        """The process that carries out bulk operations, which starts after the auditor."""
+        return self._background[2]
+
+    @property
+    def _background(self) -> list[psutil.Process]:
+        """The children of `serve` that have no children, in the order of their start."""
         background = [child for child in psutil.Process(self.pid).children() if not child.children()]
-        return sorted(background, key=lambda child: child.pid)[1]
+        return sorted(background, key=lambda child: child.pid)
 
     @property
     def log(self) -> str:

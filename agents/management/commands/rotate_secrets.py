@@ -21,8 +21,9 @@ EXIT_CODES = (
 
 class Command(BaseCommand):
     help = (
-        "Seals every stored secret (of agents' configs, their versions, templates, tenants' configs, plugin settings "
-        "and authenticator apps) under the newest of MAIM_ENCRYPTION_KEYS, also what stands in clear since before "
+        "Seals every stored secret (of agents' configs, their versions, templates, tenants' configs, plugin settings, "
+        "deleted objects that can be restored, and authenticator apps) "
+        "under the newest of MAIM_ENCRYPTION_KEYS, also what stands in clear since before "
         "MAIM_SECRET_NAMES or maim itself called it a secret; in the audit log, that is masked."
     )
 

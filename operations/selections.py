@@ -1,0 +1,106 @@
+"""Selections: the objects of a bulk operation, as ids or as a filter that is frozen when the operation starts.
+
+A filter names a tenant or an agent, and a status if only objects with that are meant. Objects that are created after
+the start are not among its objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import Agent
+from apikeys.models import ApiKey
+from core.errors import Invalid
+from operations.models import BulkOperation
+from tenants.models import Tenant
+
+MOST_IDS = 10_000
+Kind = BulkOperation.Kind
+
+_MODELS: dict[Kind, type[Any]] = {
+    Kind.DISABLE_KEYS: ApiKey,
+    Kind.ENABLE_KEYS: ApiKey,
+    Kind.DELETE_KEYS: ApiKey,
+    Kind.DELETE_AGENTS: Agent,
+    Kind.SUSPEND_TENANTS: Tenant,
+    Kind.ACTIVATE_TENANTS: Tenant,
+}
+# What a filter of each model may name. Tenants are named one by one, so that nobody suspends all by an empty form.
+_FILTERS: dict[type[Any], tuple[str, ...]] = {ApiKey: ("tenant_id", "agent_id"), Agent: ("tenant_id",), Tenant: ()}
+
+
+class Selection(NamedTuple):
+    """The objects of a bulk operation: these ids, or those of an owner that existed before a time."""
+
+    kind: Kind
+    ids: tuple[str, ...] = ()
+    tenant_id: str = ""
+    agent_id: str = ""
+    status: str = ""
+    created_before: datetime | None = None
+
+    @classmethod
+    def of(cls, row: BulkOperation) -> Selection:
+        """Return the selection of a stored operation."""
+        stored = dict(row.selection)
+        before = stored.pop("created_before", None)
+        return cls(
+            kind=Kind(row.kind),
+            ids=tuple(stored.pop("ids", ())),
+            created_before=None if before is None else datetime.fromisoformat(before),
+            **stored,
+        )
+
+    def frozen(self) -> Selection:
+        """Return the selection with duplicate ids removed and the time set. Raise Invalid if it selects nothing."""
+        if len(self.ids) > MOST_IDS:
+            raise Invalid({"ids": [_("At most 10,000 ids can be given; select by tenant or agent instead")]})
+        owners = {name: getattr(self, name) for name in ("tenant_id", "agent_id") if getattr(self, name)}
+        if self.ids and (owners or self.status):
+            raise Invalid({"ids": [_("Give either ids, or a tenant or agent")]})
+        if unknown := set(owners) - set(_FILTERS[self.model]):
+            raise Invalid({name: [_("This operation does not select by that")] for name in sorted(unknown)})
+        if not self.ids and not owners:
+            raise Invalid({"ids": [_("Say which objects: by their ids, or by a tenant or agent")]})
+        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the selection as it is stored."""
+        if self.ids:
+            return {"ids": list(self.ids)}
+        before = self.created_before
+        found = {"tenant_id": self.tenant_id, "agent_id": self.agent_id, "status": self.status}
+        return {name: value for name, value in found.items() if value} | (
+            {} if before is None else {"created_before": before.isoformat()}
+        )
+
+    @property
+    def model(self) -> type[Any]:
+        """The model of the objects."""
+        return _MODELS[self.kind]
+
+    def rows(self) -> QuerySet[Any]:
+        """Return the objects that are there, by id. Only for filters; of ids, some may be gone."""
+        named = {name: getattr(self, name) for name in ("tenant_id", "agent_id", "status") if getattr(self, name)}
+        rows: QuerySet[Any] = self.model._base_manager.filter(**named)
+        if self.ids:
+            rows = rows.filter(pk__in=self.ids)
+        if self.created_before is not None:
+            rows = rows.filter(created_at__lte=self.created_before)
+        return rows.order_by("pk")
+
+    def size(self) -> int:
+        """Return the number of objects that will have an outcome."""
+        return len(self.ids) or self.rows().count()
+
+    def ids_after(self, cursor: str, number: int) -> Sequence[str]:
+        """Return the next ids in the order of ids."""
+        if self.ids:
+            return [each for each in self.ids if each > cursor][:number]
+        return list(self.rows().filter(pk__gt=cursor).values_list("pk", flat=True)[:number])

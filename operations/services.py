@@ -1,0 +1,108 @@
+"""The rules about bulk operations: starting and cancelling them, and the sweep of old ones."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from core import audit
+from core.actor import Actor
+from core.db import transactional
+from core.errors import Conflict, Forbidden, Invalid, NotFound
+from operations.models import BulkOperation, Outcome
+from operations.selections import Selection
+
+# Beyond this number of objects, whoever starts the operation has to type the number.
+TYPED_BEYOND = 100
+KEPT_FOR = timedelta(days=90)
+
+
+class OperationNotFound(NotFound):
+    message = _("There is no bulk operation with this id")
+
+
+def operations_for(actor: Actor) -> QuerySet[BulkOperation]:
+    """Return all bulk operations, newest first. Raise Forbidden for actors who are not trusted with every tenant."""
+    if not actor.is_trusted:
+        raise Forbidden
+    return BulkOperation.objects.order_by("-created_at", "-id")
+
+
+def get_operation(actor: Actor, operation_id: str) -> BulkOperation:
+    """Return a bulk operation. Raise OperationNotFound, and Forbidden."""
+    row = operations_for(actor).filter(pk=operation_id).first()
+    if row is None:
+        raise OperationNotFound
+    return row
+
+
+def outcomes_of(operation: BulkOperation, *, all_of_them: bool) -> QuerySet[Outcome]:
+    """Return the outcomes of an operation in the order of its work; otherwise only of objects that were not changed."""
+    rows = operation.outcomes.order_by("pk")
+    return rows if all_of_them else rows.filter(result__in=Outcome.NOT_CHANGED)
+
+
+@transactional
+def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> BulkOperation:
+    """Queue an operation on the objects that are selected now, and return it.
+
+    For more than TYPED_BEYOND objects, `typed` has to be their number. Raise Forbidden, and Invalid for a selection of
+    nothing and for another number.
+    """
+    if not actor.is_trusted:
+        raise Forbidden
+    frozen = selection.frozen()
+    total = frozen.size()
+    if not total:
+        raise Invalid({"ids": [_("There are no such objects")]})
+    if total > TYPED_BEYOND and typed != total:
+        raise Invalid({"number": [format_lazy(_("Type the number of objects, {total}, to go on"), total=total)]})
+    row = BulkOperation.objects.create(
+        kind=frozen.kind,
+        selection=frozen.to_json(),
+        total=total,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label[:150],
+        address=actor.address,
+    )
+    after = {"kind": row.kind, "total": total, **_without_ids(row)}
+    audit.record(actor=actor, action="operation.start", object_id=row.id, tenant_id=None, after=after)
+    return row
+
+
+@transactional
+def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
+    """End an operation after the chunk that is under way. What is done stays.
+
+    Raise Forbidden, OperationNotFound, and Conflict if it has ended.
+    """
+    if not actor.is_trusted:
+        raise Forbidden
+    row = BulkOperation.objects.select_for_update().filter(pk=operation.pk).first()
+    if row is None:
+        raise OperationNotFound
+    if not row.is_open:
+        raise Conflict(_("The operation has ended already"))
+    before = {"state": row.state}
+    row.state, row.ended_at = row.State.CANCELLED, timezone.now()
+    row.save(update_fields=["state", "ended_at"])
+    after = {"state": row.state, "done": row.done}
+    audit.record(actor=actor, action="operation.cancel", object_id=row.id, tenant_id=None, before=before, after=after)
+    return row
+
+
+def sweep() -> int:
+    """Delete operations that ended KEPT_FOR ago with their outcomes, and return their number."""
+    old = BulkOperation.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR)
+    label = BulkOperation._meta.label
+    return sum(old.filter(pk=pk).delete()[1].get(label, 0) for pk in list(old.values_list("pk", flat=True)))
+
+
+def _without_ids(row: BulkOperation) -> dict[str, object]:
+    """Return the selection for the audit log, which has an entry of its own for each object."""
+    return {name: value for name, value in row.selection.items() if name != "ids"}

@@ -1,0 +1,118 @@
+"""The worker of bulk operations, of which any number may run on any machines.
+
+A worker claims an operation by a lease in its row, and changes a chunk of its objects in each transaction: the objects,
+their outcomes, the cursor and the lease commit together. So a chunk happens once, and an operation whose worker was
+killed goes on after its last chunk as soon as the lease is over. Each chunk waits once for the workers that verify
+keys.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import timedelta
+
+from django.db import DatabaseError
+from django.db.models import Q
+from django.utils import timezone
+
+from core import audit
+from core.db import ensure_primary, transactional, transactional_and_propagated
+from core.prepared_writes import insert_all
+from operations.kinds import CHANGES, Found
+from operations.models import BulkOperation, Outcome
+from operations.selections import Selection
+
+log = logging.getLogger("maim.operations")
+
+# Longer than a chunk takes on a busy machine.
+LEASE = timedelta(seconds=60)
+# A chunk that fails so often fails for a reason that waiting does not mend.
+MOST_FAILURES = 5
+
+
+class Worker:
+    """A worker, which works off one operation after the other."""
+
+    def __init__(self) -> None:
+        self._name = uuid.uuid4().hex
+
+    def work(self) -> bool:
+        """Change one chunk of an operation. Return False if there is nothing to do.
+
+        Raise DatabaseError if the chunk failed, after counting it.
+        """
+        ensure_primary()
+        claimed = self._claim()
+        if claimed is None:
+            return False
+        try:
+            self._change_chunk(claimed)
+        except DatabaseError:
+            self._count_failure(claimed)
+            raise
+        return True
+
+    def release(self) -> None:
+        """Give up what is claimed, so that another worker goes on at once."""
+        BulkOperation.objects.filter(worker=self._name, state__in=BulkOperation.OPEN).update(claimed_until=None)
+
+    def _claim(self) -> str | None:
+        """Return the id of an open operation of this worker's, if need be after claiming one."""
+        now = timezone.now()
+        opened = BulkOperation.objects.filter(state__in=BulkOperation.OPEN).order_by("created_at", "id")
+        free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+        for pk, worker, until in opened.filter(free | Q(worker=self._name)).values_list(
+            "pk", "worker", "claimed_until"
+        ):
+            is_mine = worker == self._name and until is not None and until >= now
+            if is_mine or opened.filter(free, pk=pk).update(
+                worker=self._name, claimed_until=now + LEASE, state=BulkOperation.State.RUNNING
+            ):
+                return str(pk)
+        return None
+
+    @transactional_and_propagated
+    def _change_chunk(self, operation_id: str) -> None:
+        row = self._lock(operation_id)
+        if row is None:  # it was cancelled, or another worker has taken it over
+            return
+        change, selection = CHANGES[BulkOperation.Kind(row.kind)], Selection.of(row)
+        ids = selection.ids_after(row.cursor, change.chunk)
+        found = change.apply(row.actor, ids) if ids else []
+        insert_all([Outcome(operation=row, **each._asdict()) for each in found])
+        self._save(row, found, is_over=len(ids) < change.chunk)
+
+    def _lock(self, operation_id: str) -> BulkOperation | None:
+        mine = BulkOperation.objects.filter(pk=operation_id, worker=self._name, state__in=BulkOperation.OPEN)
+        return mine.select_for_update().first()
+
+    def _save(self, row: BulkOperation, found: list[Found], *, is_over: bool) -> None:
+        row.done += len(found)
+        row.refused += sum(each.result in Outcome.NOT_CHANGED for each in found)
+        row.failures, row.problem, row.claimed_until = 0, "", timezone.now() + LEASE
+        if found:
+            row.cursor = found[-1].object_id
+        if is_over:
+            _end(row, BulkOperation.State.DONE)
+        row.save(
+            update_fields=["done", "refused", "failures", "problem", "claimed_until", "cursor", "state", "ended_at"]
+        )
+
+    @transactional
+    def _count_failure(self, operation_id: str) -> None:
+        row = self._lock(operation_id)
+        if row is None:
+            return
+        row.failures += 1
+        row.problem = "The database refused a chunk of objects; the log of maim.operations says why"
+        if row.failures >= MOST_FAILURES:
+            _end(row, BulkOperation.State.FAILED)
+        row.save(update_fields=["failures", "problem", "state", "ended_at"])
+
+
+def _end(row: BulkOperation, state: BulkOperation.State) -> None:
+    row.state, row.ended_at = state, timezone.now()
+    after = {"kind": row.kind, "state": row.state, "done": row.done, "refused": row.refused}
+    audit.record(actor=row.actor, action="operation.end", object_id=row.id, tenant_id=None, after=after)
+    log.info("bulk operation %s (%s) ended: %s, %d objects", row.id, row.kind, row.state, row.done)
