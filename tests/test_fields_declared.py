@@ -48,7 +48,18 @@ from agents.services import templates
 from apikeys import services as apikeys
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges
 from apikeys.management.options import OPTIONS, add_issue_options, issue_data
-from apikeys.models import ApiKey, DailyUse, HourCount, KeySecret, MinuteCount, Notice, Refusal, UsageLogEntry
+from apikeys.models import (
+    ApiKey,
+    DailyRefusals,
+    DailyUse,
+    FiveMinuteCount,
+    HourCount,
+    KeySecret,
+    MinuteCount,
+    Notice,
+    Refusal,
+    UsageLogEntry,
+)
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
 from core.models import (
     Approval,
@@ -227,7 +238,9 @@ NOT_DECLARED: dict[type[Model], str] = {
     OwnershipOffer: "is made, accepted or withdrawn, never edited",
     RowCount: "is counted with the rows, never edited",
     MinuteCount: "is counted with verifications, never edited",
-    HourCount: "is summed up from minutes, never edited",
+    HourCount: "is counted with verifications, never edited",
+    FiveMinuteCount: "is counted with verifications, never edited",
+    DailyRefusals: "is counted with verifications, never edited",
     TotpFactor: "is added and removed, see accounts.services.factors",
     Passkey: "is added, renamed and removed, see accounts.services.own_passkeys",
     PersonalToken: "is created, renamed and revoked, see accounts.services.personal_tokens",
