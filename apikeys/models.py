@@ -276,6 +276,19 @@ class DailyRefusals(models.Model):
         return f"{self.outcome} of {self.subject or 'all'} on {self.day}: {self.number}"
 
 
+class VerificationTime(models.Model):
+    """The number of verifications that took about as long, in a minute, an hour or a UTC day (apikeys.durations)."""
+
+    pk = models.CompositePrimaryKey("minutes", "start", "bucket")
+    minutes = models.PositiveSmallIntegerField()  # the length of the period
+    start = models.DateTimeField()
+    bucket = models.PositiveSmallIntegerField()  # the index of the first of apikeys.durations.BOUNDS that it is within
+    number = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.number} in bucket {self.bucket} from {self.start:%Y-%m-%d %H:%M}"
+
+
 class Refusal(TenantOwned):
     """A verification of one of a tenant's keys that was refused. The key may be deleted by now."""
 

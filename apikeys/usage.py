@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from agents.models import Agent
-from apikeys import outcomes, refusals
+from apikeys import durations, outcomes, refusals
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.outcomes import INSTALLATION, Outcomes
 from apikeys.refusals import Refused
@@ -91,12 +91,13 @@ def add(
     batch: Batch | None = None,
     verifications: Sequence[Outcomes] = (),
     refused: Sequence[Refused] = (),
+    took: Sequence[int] = (),
 ) -> None:
     """Add uses to their keys, and to the days of their keys, agents, tenants and the installation: all or none.
 
-    Add the outcomes of verifications to their periods, too, and write refusals. Do nothing for a batch that was written
-    already. Rows are locked in one order, so that two writers do not deadlock. There is no audit row, because uses are
-    measurements and not changes.
+    Add the outcomes of verifications to their periods, and how long they took, and write refusals. Do nothing for a
+    batch that was written already. Rows are locked in one order, so that two writers do not deadlock. There is no
+    audit row, because uses are measurements and not changes.
     """
     if batch is not None and is_repeat(batch):
         return
@@ -131,6 +132,7 @@ def add(
         KeySecret.objects.filter(earlier, pk=secret_id).update(last_used_at=last)
     outcomes.add(verifications)
     refusals.add(refused)
+    durations.add(took)
 
 
 def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[date, int]]:

@@ -59,6 +59,7 @@ from apikeys.models import (
     Notice,
     Refusal,
     UsageLogEntry,
+    VerificationTime,
 )
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
 from core.models import (
@@ -69,11 +70,13 @@ from core.models import (
     AuditRemoval,
     Epoch,
     FeedEntry,
+    Gauge,
     IdempotentResponse,
     Invalidation,
     Lock,
     RevealCount,
     RowCount,
+    RunningServer,
 )
 from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
@@ -241,6 +244,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     HourCount: "is counted with verifications, never edited",
     FiveMinuteCount: "is counted with verifications, never edited",
     DailyRefusals: "is counted with verifications, never edited",
+    VerificationTime: "is counted with verifications, never edited",
     TotpFactor: "is added and removed, see accounts.services.factors",
     Passkey: "is added, renamed and removed, see accounts.services.own_passkeys",
     PersonalToken: "is created, renamed and revoked, see accounts.services.personal_tokens",
@@ -269,6 +273,8 @@ NOT_DECLARED: dict[type[Model], str] = {
     AuditRemoval: "is written once",
     RevealCount: "is counted, never edited",
     Epoch: "is a counter",
+    RunningServer: "is a process' state",
+    Gauge: "is measured",
     Approval: "is a worker's state",
     Invalidation: "is written once",
     FeedEntry: "is written once",

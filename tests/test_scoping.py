@@ -36,7 +36,18 @@ from tests.support.refusals import refuse
 from tests.support.tables import changed_tables, tables
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("maim", "core", "agent_config", "accounts", "tenants", "agents", "apikeys", "legacy", "internal_api")
+SOURCES = (
+    "maim",
+    "core",
+    "agent_config",
+    "accounts",
+    "tenants",
+    "agents",
+    "apikeys",
+    "legacy",
+    "internal_api",
+    "dashboard",
+)
 
 SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
 SCOPED_LABELS = {model._meta.label for model in SCOPED}
@@ -87,6 +98,9 @@ MAY_GO_UNSCOPED = {
     "agents/services/agents.py::delete_agent": "locks the keys that go with their agent, which passed the gate",
     "agents/services/activity.py::sweep_activity": "deletes what is over, whosever it is",
     "*/admin.py": "operators see every tenant",
+    "dashboard/gauges.py": "counts every tenant's, for operators",
+    "dashboard/views.py": "operators see every tenant",
+    "apikeys/attention.py::_keys": "finds every tenant's, for operators, where no tenant is named",
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
     "internal_api/fastpath/agents.py::_agents": "answers the internal surface, which is trusted with every tenant",
     "tenants/services.py::delete_tenant": "names the agents and locks the keys that go with their tenant",

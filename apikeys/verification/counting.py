@@ -24,6 +24,7 @@ from apikeys import notices, usage
 from apikeys.outcomes import INSTALLATION, MINUTE, Outcomes
 from apikeys.refusals import Refused
 from apikeys.usage import Uses
+from apikeys.verification.durations import DurationCounts
 from apikeys.verification.quota_notes import QuotaNotes
 from apikeys.verification.refusals import RefusalLog
 from apikeys.verification.verdicts import PERMISSION_MISSING, VALID, KeyFacts, Verdict
@@ -97,6 +98,7 @@ class _Content(NamedTuple):
     uses: list[Uses]
     outcomes: list[Outcomes]
     refusals: list[Refused]
+    took: list[int]
 
 
 class UseCounter:
@@ -104,6 +106,7 @@ class UseCounter:
 
     def __init__(self) -> None:
         self.refusal_log = RefusalLog()
+        self.durations = DurationCounts()
         self.quota_notes = QuotaNotes()
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
@@ -161,19 +164,19 @@ class UseCounter:
 
     def _write(self) -> None:
         queue, outcomes = self._collect()
-        refusals = self.refusal_log.take()
+        refusals, took = self.refusal_log.take(), self.durations.take()
         primary.drop_obsolete_connection()
         try:
-            while self._unconfirmed is not None or queue or outcomes or refusals:
+            while self._unconfirmed is not None or queue or outcomes or refusals or took:
                 if self._unconfirmed is None:
                     self._unconfirmed = _Content(
-                        queue[:MAX_BATCH_SIZE], outcomes[:MAX_BATCH_SIZE], refusals[:MAX_BATCH_SIZE]
+                        queue[:MAX_BATCH_SIZE], outcomes[:MAX_BATCH_SIZE], refusals[:MAX_BATCH_SIZE], took
                     )
                     queue, outcomes = queue[MAX_BATCH_SIZE:], outcomes[MAX_BATCH_SIZE:]
-                    refusals = refusals[MAX_BATCH_SIZE:]
+                    refusals, took = refusals[MAX_BATCH_SIZE:], []
                     self._batch = self._batch._replace(number=self._batch.number + 1)
-                uses, counted, refused = self._unconfirmed
-                usage.add(uses, self._batch, counted, refused)
+                content = self._unconfirmed
+                usage.add(content.uses, self._batch, content.outcomes, content.refusals, content.took)
                 self._unconfirmed = None
         except Error as error:
             log.warning("uses are kept until the database takes them: %s", error)
@@ -182,6 +185,7 @@ class UseCounter:
             # Also after an unexpected exception, or the uses would be lost.
             self._queue = queue
             self.refusal_log.put_back(refusals)
+            self.durations.put_back(took)
             self._outcomes = outcomes
 
     def _tell_quotas(self) -> None:

@@ -120,6 +120,10 @@ class Engine:
             log = self._counter.refusal_log
             log.note(verdict, code, moment=datetime.now(UTC), address=address, request_id=request_id)
 
+    def record_duration(self, seconds: float) -> None:
+        """Count how long a verification took, from the request to the response."""
+        self._counter.durations.add(seconds)
+
     def _cached_verdict(self, request: VerificationRequest, moment: datetime) -> Verdict | None:
         """Return the verdict on a key that is malformed, or cached under a valid lease.
 
