@@ -1,4 +1,4 @@
-"""How long verifications take: their numbers by duration in each minute, hour and UTC day, and quantiles of these.
+"""Durations of verifications: their numbers by duration in each minute, hour and UTC day, and quantiles of these.
 
 Workers count in memory (apikeys.verification.durations); `apikeys.usage` writes the counts of all of them here, in the
 transaction of the uses. A period has at most a row for each of BOUNDS and one for what takes longer, however many

@@ -207,7 +207,7 @@ def _add(model: type[Model], counted: Sequence[tuple[_Row, int]]) -> None:
     """Add numbers to the rows of a model, whose primary key is the subject, the start and the outcome."""
     if not counted:
         return
-    subject, start, _outcome = model._meta.pk_fields  # type: ignore[attr-defined]  # not in the stubs
+    subject, start, _outcome = model._meta.pk_fields
     sql = _ADD[connection.vendor].format(
         table=model._meta.db_table,
         subject=subject.column,
@@ -231,4 +231,5 @@ def _delete(rows: QuerySet[Any]) -> int:
 @transactional
 def _delete_slice(rows: QuerySet[Any]) -> int:
     ids = list(rows.values_list("pk", flat=True)[:SLICE])
-    return rows.model._base_manager.filter(pk__in=ids).delete()[0]
+    deleted: int = rows.model._base_manager.filter(pk__in=ids).delete()[0]
+    return deleted

@@ -31,7 +31,7 @@ class Span(Enum):
 
 
 class Subject(NamedTuple):
-    """What verifications are counted of. The caller has checked that the actor may read it."""
+    """A key, an agent, a tenant or the installation. The caller has checked that the actor may read it."""
 
     id: str
     tenant_id: str

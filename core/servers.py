@@ -1,4 +1,4 @@
-"""What runs: each `serve`, on any machine, with its version.
+"""The running servers: each `serve`, on any machine, with its version.
 
 A process of `serve` says every NOTED_EVERY that it runs. A `serve` that ends deletes its row; one that is killed counts
 as running until LOST_AFTER, and its row is swept.

@@ -33,6 +33,7 @@ ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [
     # Before Django's own apps, some of whose commands and templates they replace.
     "maim.server",
+    "dashboard",
     "core",
     "accounts",
     "accounts.apps.OperatorsAdminConfig",  # django.contrib.admin
@@ -50,7 +51,6 @@ INSTALLED_APPS = [
     "apikeys",
     "legacy",
     "internal_api",
-    "dashboard",
 ]
 
 # ---- surfaces: each has its own URLs and only the middleware it uses (core.http.surfaces)

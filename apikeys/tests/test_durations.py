@@ -1,4 +1,4 @@
-"""How long verifications take: counted in memory, summed over all workers, and read as quantiles."""
+"""Durations of verifications: counted in memory, summed over all workers, and read as quantiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long verifications took, counted in memory until it is written."""
+"""Durations of verifications, counted in memory until they are written."""
 
 from __future__ import annotations
 

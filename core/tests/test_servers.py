@@ -1,4 +1,4 @@
-"""What runs, and gauges that one process takes for all."""
+"""Running servers, and gauges that one process takes for all."""
 
 from __future__ import annotations
 

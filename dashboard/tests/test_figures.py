@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from django.template import engines
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -18,6 +21,7 @@ from apikeys.tests.worker import Data
 from apikeys.verification import DISABLED, VALID
 from core.servers import ThisServer
 from dashboard import figures, gauges
+from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.operators import sign_in
 from tests.support.people import Person
@@ -111,7 +115,7 @@ class TestViews:
             assert len(body["starts"]) in number
             assert {len(line["numbers"]) for line in body["lines"]} == {len(body["starts"])}
             if "times" not in path and span != "month":
-                assert [(line["code"], line["numbers"][-1]) for line in body["lines"]] == [(VALID, 2), (DISABLED, 1)]
+                assert [(line["code"], sum(line["numbers"])) for line in body["lines"]] == [(VALID, 2), (DISABLED, 1)]
 
     @pytest.mark.parametrize("path", PATHS)
     def test_others_are_sent_to_the_sign_in_page(self, data: Data, alice: Person, path: str) -> None:
@@ -129,3 +133,44 @@ class TestViews:
             assert (response.status_code, response.json()) == (400, {"error": "span must be one of hour, day, month"})
             if "{" in path:
                 assert client.get(path.format(tenant="nobody", agent="nobody", key="nobody")).status_code == 404
+
+
+class TestDashboard:
+    @pytest.mark.parametrize("span", [*Span, None])
+    def test_dashboard_shows_the_figures(self, data: Data, span: Span | None) -> None:
+        Tenant.objects.filter(pk=data.tenant.pk).update(tenant_name="<b>Alice</b>")
+        client = sign_in("olivia", is_superuser=False).client
+
+        with CaptureQueriesContext(connection) as captured:
+            response = client.get("/admin/" if span is None else f"/admin/?span={span.value}")
+
+        assert len(captured) <= 15, "\n".join(query["sql"] for query in captured.captured_queries)
+        page = response.content.decode()
+        assert response.context["figures"].verifications.span == (span or Span.HOUR)
+        assert "&lt;b&gt;Alice&lt;/b&gt;" in page
+        assert "<b>Alice</b>" not in page
+        dashboard = page[page.index('<section class="dashboard"') : page.index("</section>")]
+        assert dashboard.count("<table") == dashboard.count("<caption>") == 9
+        assert "Agents alive: 1" in page
+        assert settings.VERSION in page
+
+    def test_span_that_there_is_not_shows_the_last_hour(self) -> None:
+        response = sign_in("olivia").client.get("/admin/?span=year")
+
+        assert response.context["figures"].verifications.span == Span.HOUR
+
+    def test_fragments_of_objects_render(self, data: Data) -> None:
+        """Given pages that include what there is of a tenant, an agent and a key."""
+        page = engines["django"].from_string(
+            "{% load figures %}{% figures_of row as figures %}{% series_url row as url %}"
+            "{% include 'dashboard/spans.html' with chart=figures.verifications %}"
+            "{% include 'dashboard/series.html' with chart=figures.verifications title='Verifications' %}"
+            "{% include 'dashboard/changes.html' with changes=figures.changes %}"
+        )
+        for row, url in ((data.tenant, "tenant"), (data.agent, "agent"), (data.key, "key")):
+            request = RequestFactory().get("/", {"span": "day"})
+
+            text = page.render({"row": row}, request)
+
+            assert f'data-series="/admin/figures/verifications/{url}/{row.pk}/?span=day"' in text
+            assert "key.create" in text or row != data.key

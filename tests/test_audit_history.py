@@ -1,4 +1,4 @@
-"""Who changed what last, from the audit log, without reading what others changed."""
+"""The last changes of an object, from the audit log, without reading what else was changed."""
 
 from __future__ import annotations
 
