@@ -18,7 +18,7 @@ EXPIRES_WITHIN = timedelta(days=7)
 # A key that is younger may be waiting for its bot.
 UNUSED_FOR = timedelta(days=7)
 # No index tells which keys were never used. So many are looked at, the latest of those that are old enough.
-LOOKED_AT = 90
+LOOKED_AT = 60
 
 
 def expiring_keys(tenant_id: str | None = None) -> Sample[ApiKey]:

@@ -106,13 +106,17 @@ def overview(span: Span) -> Overview:
 
 def of_tenant(tenant: Tenant, span: Span) -> TenantFigures:
     """Return the figures on a tenant's page."""
-    alive = active_agents(tenant.id).select_related("agent").order_by("-expires_at")
     return TenantFigures(
         verifications(Subject.tenant(tenant.id), span),
         KeysToLookAt.of(tenant.id),
-        sample_of(alive, ALIVE_SHOWN),
+        alive_agents(tenant),
         last_changes_in(tenant.id),
     )
+
+
+def alive_agents(tenant: Tenant) -> Sample[AgentActivity]:
+    """Return the heartbeats of a tenant that have not expired, those that are good for longest first."""
+    return sample_of(active_agents(tenant.id).select_related("agent").order_by("-expires_at"), ALIVE_SHOWN)
 
 
 def of_agent(agent: Agent, span: Span) -> AgentFigures:

@@ -9,7 +9,7 @@ from dashboard import views
 
 _protected = admin.site.admin_view
 
-app_name = "figures"
+app_name = "admin_figures"
 urlpatterns = [
     path("verifications/", _protected(views.verifications), name="verifications"),
     path("verifications/tenant/<str:tenant_id>/", _protected(views.verifications_of_tenant), name="of_tenant"),

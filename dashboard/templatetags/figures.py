@@ -35,7 +35,11 @@ def figures_of(context: template.Context, row: Tenant | Agent | ApiKey) -> Any:
 @register.simple_tag
 def series_url(row: Tenant | Agent | ApiKey | None = None) -> str:
     """Return the URL of the verifications of a tenant, an agent or a key as JSON, or of all tenants."""
-    return reverse("figures:verifications") if row is None else reverse(f"figures:{_NAMES[type(row)]}", args=[row.pk])
+    return (
+        reverse("admin_figures:verifications")
+        if row is None
+        else reverse(f"admin_figures:{_NAMES[type(row)]}", args=[row.pk])
+    )
 
 
 @register.simple_tag
