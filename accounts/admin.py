@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts import personal_tokens, services
 from accounts.fields import USER_FIELDS
@@ -26,6 +27,7 @@ from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, change_url
 from core.admin_forms import ServiceForm, show_error
 from core.display import isolated
 from core.errors import Conflict, DomainError
+from core.scrubbing import TOKEN_PREFIX
 
 
 def _password_field(label: Any) -> forms.CharField:
@@ -33,7 +35,7 @@ def _password_field(label: Any) -> forms.CharField:
         label=label,
         strip=False,
         max_length=MAX_PASSWORD_LENGTH,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
     )
 
 
@@ -60,6 +62,7 @@ class UserAdmin(OperatorAdmin):
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "created_at", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username_folded__startswith", "email_folded__startswith", "id")
+    palette_fields = search_fields
     search_help_text = _("The beginning of a username or an e-mail address, or an id in full.")
     add_form = NewUserForm
     add_fields = ("username", "email", "password", "password_again", "is_active", "is_staff", "is_superuser")
@@ -171,9 +174,12 @@ class InvitationAdmin(OperatorAdmin):
             sentence = gettext("A mail with the link is on its way to %(email)s.")
             self.message_user(request, sentence % {"email": isolated(invited.invitation)}, messages.SUCCESS)
             return HttpResponseRedirect(reverse("admin:accounts_invitation_changelist"))
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "link": invited.link}
-        title = gettext("Link to register")
-        return TemplateResponse(request, "accounts/admin/invitation.html", {**context, "title": title})
+        context = {
+            "title": gettext("Link to register"),
+            "link": invited.link,
+            "next_url": reverse("admin:accounts_invitation_changelist"),
+        }
+        return TemplateResponse(request, "accounts/admin/invitation.html", context)
 
     def delete(self, actor: Actor, row: Invitation) -> None:
         services.revoke_invitation(actor=actor, invitation_id=row.pk)
@@ -189,6 +195,12 @@ class PersonalTokenAdmin(OperatorAdmin):
     search_help_text = _("The id of a token, a user or a tenant, in full.")
     fields = ("id", "masked_token", *list_display, "last_used_address")
     readonly_fields = fields
+
+    def is_secret(self, text: str) -> bool:
+        return text.startswith(TOKEN_PREFIX)
+
+    def row_of_secret(self, request: HttpRequest, secret: str) -> PersonalToken | None:
+        return services.find_token(secret)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -9,9 +9,11 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts import services
 from accounts.admin_passkeys import NewPasskeyForm, PasskeyNameField
@@ -32,7 +34,7 @@ class ConfirmationForm(forms.Form):
         required=False,
         strip=False,
         max_length=MAX_PASSWORD_LENGTH,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password"}),
     )
 
 
@@ -78,6 +80,9 @@ class OwnFactorsView(TemplateView):
             return self.get(request)
         form = FORMS[action](request.POST, auto_id=f"{action}_%s")
         shown = self._change(action, form) if form.is_valid() else {}
+        if codes := shown.get("recovery_codes"):
+            context = {"title": _("Recovery codes"), "codes": "\n".join(codes), "next_url": reverse("admin:index")}
+            return TemplateResponse(request, "accounts/admin/recovery_codes.html", context)
         return self.render_to_response(self.get_context_data(**{action: form}, **shown))
 
     def _change(self, action: str, form: forms.Form) -> dict[str, Any]:

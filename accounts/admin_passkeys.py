@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.models import PASSKEY_NAME_LENGTH
 from core import strict_json
@@ -25,13 +26,13 @@ class CredentialField(forms.CharField):
 
 
 class PasskeyNameField(forms.CharField):
-    widget = forms.TextInput(attrs={"class": "vTextField"})
+    widget = UnfoldAdminTextInputWidget
 
     def __init__(self, **options: Any) -> None:
         super().__init__(label=_("Name of the passkey"), max_length=PASSKEY_NAME_LENGTH, **options)
 
 
 class NewPasskeyForm(forms.Form):
-    name = PasskeyNameField(widget=forms.TextInput(attrs={"class": "vTextField", "autofocus": True}))
+    name = PasskeyNameField(widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True}))
     challenge = forms.CharField(max_length=200, widget=forms.HiddenInput)
     credential = CredentialField()

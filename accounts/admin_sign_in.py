@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import login
 from django.contrib.auth.views import LoginView, RedirectURLMixin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -16,6 +15,8 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
+from unfold.forms import AuthenticationForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts import services
 from accounts.admin_passkeys import CredentialField
@@ -33,7 +34,7 @@ CHALLENGE_COOKIE = "maim_challenge"
 SECOND_FACTOR = "second_factor"
 
 
-class OperatorLoginForm(AdminAuthenticationForm):
+class OperatorLoginForm(AuthenticationForm):
     """A login form that shows the errors of the throttle and of the hashing queue."""
 
     def clean(self) -> dict[str, Any]:
@@ -46,7 +47,7 @@ class OperatorLoginForm(AdminAuthenticationForm):
 class CodeField(forms.CharField):
     """A code that an app shows, or a recovery code."""
 
-    widget = forms.TextInput(attrs={"autocomplete": "one-time-code", "autofocus": True, "class": "vTextField"})
+    widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code", "autofocus": True})
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=100, **options)

@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
+from unfold.forms import AdminOwnPasswordChangeForm
+from unfold.sites import UnfoldAdminSite
 
 from accounts import services
 from accounts.admin_factors import OwnFactorsView
 from accounts.admin_sign_in import SECOND_FACTOR, PasswordStepView, SecondFactorView
 from accounts.models import User
+from core import admin_search
 from core.admin_base import actor_of
 from core.admin_forms import show_error
 from core.errors import DomainError, Invalid
 
 
-class OwnPasswordForm(AdminPasswordChangeForm):
+class OwnPasswordForm(AdminOwnPasswordChangeForm):
     """A form that leaves the check of the old password to the service, which counts the attempt."""
 
     def clean_old_password(self) -> str:
@@ -54,12 +56,9 @@ class OwnPasswordView(PasswordChangeView):
         return self.form_invalid(form)
 
 
-class OperatorsSite(AdminSite):
-    """Django's admin site, in which every write goes through a service."""
+class OperatorsSite(UnfoldAdminSite):
+    """The admin site, in which every write goes through a service. Its theme is in maim/console.py."""
 
-    site_header = "maim"
-    site_title = "maim"
-    site_url = None
     index_template = "accounts/admin/index.html"
     login_template = "accounts/admin/login.html"
 
@@ -69,6 +68,16 @@ class OperatorsSite(AdminSite):
             path("factors/", never_cache(OwnFactorsView.as_view(site=self)), name="factors"),
             *super().get_urls(),
         ]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        request.has_theme = True  # type: ignore[attr-defined]  # for the Content-Security-Policy
+        context: dict[str, Any] = super().each_context(request)
+        return context
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Return what the command palette finds. It asks by POST, because people paste secrets."""
+        found = admin_search.find(self, request, request.POST.get("q", ""))
+        return TemplateResponse(request, "maim/admin/found.html", {"found": found})
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Return whether an operator may use the admin: with MAIM_ADMIN_REQUIRE_MFA, after a second factor only."""

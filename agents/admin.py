@@ -6,13 +6,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from agent_config.secrets import masked
 from agents import services
@@ -43,7 +43,7 @@ def _template_id_field(label: Any, help_text: Any) -> forms.CharField:
         required=False,
         max_length=ID_LENGTH,
         empty_value=None,
-        widget=AdminTextInputWidget,
+        widget=UnfoldAdminTextInputWidget,
         help_text=help_text,
     )
 
@@ -76,6 +76,7 @@ class AgentAdmin(ConfigAdmin):
     list_filter = ("status",)
     list_select_related = ("tenant",)
     search_fields = ("name_folded__startswith", "id", "tenant_id")
+    palette_fields = ("name_folded__startswith", "id")
     search_help_text = _("The beginning of a name, or the id of an agent or a tenant in full.")
     ordering = ("-created_at", "-name_folded", "-id")
     raw_id_fields = ("tenant",)
@@ -155,7 +156,7 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConfigVersion]:
         return ConfigVersion.unscoped.all()
 
-    def get_changelist(self, request: HttpRequest, **options: Any) -> type[_VersionList]:
+    def get_changelist(self, request: HttpRequest, **options: Any) -> Any:
         return _VersionList
 
 

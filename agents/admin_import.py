@@ -6,12 +6,17 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin import AdminSite
-from django.contrib.admin.widgets import AdminTextInputWidget, ForeignKeyRawIdWidget
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+    UnfoldForeignKeyRawIdWidget,
+)
 
 from agent_config.secrets import masked
 from agents import maibot_files
@@ -19,27 +24,34 @@ from agents.models import Agent
 from agents.serializers.transfer import MAX_FILE_LENGTH
 from agents.transfer_files import import_document
 from core.actor import Actor
-from core.admin_base import RAW_ID, actor_of, change_url
+from core.admin_base import actor_of, change_url
 from core.admin_forms import StrictField, pretty, show_error
 from core.errors import DomainError
 from core.http.fields import NAME_LENGTH
 from tenants.models import Tenant
 
 
+def _file_field(label: str) -> forms.FileField:
+    return forms.FileField(label=label, required=False, allow_empty_file=True, widget=UnfoldAdminFileFieldWidget)
+
+
 class ImportForm(forms.Form):
     tenant = forms.ModelChoiceField(Tenant.objects.all(), label=_("Tenant"))
-    name = forms.CharField(label=_("Name"), max_length=NAME_LENGTH, widget=AdminTextInputWidget)
-    bot = forms.FileField(label=maibot_files.BOT, required=False, allow_empty_file=True)
-    model = forms.FileField(label=maibot_files.MODEL, required=False, allow_empty_file=True)
+    name = forms.CharField(label=_("Name"), max_length=NAME_LENGTH, widget=UnfoldAdminTextInputWidget)
+    bot = _file_field(maibot_files.BOT)
+    model = _file_field(maibot_files.MODEL)
     dry_run = forms.BooleanField(
-        label=_("Only show what would be made"), required=False, help_text=_("Nothing is stored.")
+        label=_("Only show what would be made"),
+        required=False,
+        help_text=_("Nothing is stored."),
+        widget=UnfoldBooleanWidget,
     )
     strict = StrictField()
 
     def __init__(self, site: AdminSite, *args: Any) -> None:
         super().__init__(*args)
         relation = Agent._meta.get_field("tenant").remote_field
-        self.fields["tenant"].widget = ForeignKeyRawIdWidget(relation, site, RAW_ID)
+        self.fields["tenant"].widget = UnfoldForeignKeyRawIdWidget(relation, site)
 
     def clean_bot(self) -> UploadedFile[bytes] | None:
         return self._clean_file("bot")

@@ -8,7 +8,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import display_for_value, unquote
-from django.contrib.admin.widgets import ForeignKeyRawIdWidget
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,17 +18,17 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldForeignKeyRawIdWidget
 
 from agents.models import Agent
 from apikeys import keyformat, queries, services
-from apikeys.access import keys_for
+from apikeys.access import find_secret, keys_for
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS
 from apikeys.models import ApiKey, KeySecret, KeyStatus, UsageLogEntry
 from apikeys.serializers.keys import KeyUpdateRequest
 from apikeys.services import IssuedKey
 from core.actor import Actor
 from core.admin_base import (
-    RAW_ID,
     OperatorAdmin,
     ReadOnlyAdmin,
     actor_of,
@@ -89,7 +88,7 @@ class UseFilter(admin.SimpleListFilter):
         return queries.filter_keys(queryset, unused_since=timezone.now() - asked[0]) if asked else queryset
 
 
-class AgentIdWidget(ForeignKeyRawIdWidget):
+class AgentIdWidget(UnfoldForeignKeyRawIdWidget):
     """An input for an agent's id, with the agent's name and tenant beside it."""
 
     def label_and_url_for_value(self, value: Any) -> tuple[str, str]:
@@ -129,6 +128,7 @@ class RotationForm(forms.Form):
         min_value=0,
         max_value=services.MAX_GRACE_SECONDS,
         initial=0,
+        widget=UnfoldAdminIntegerFieldWidget,
     )
 
 
@@ -158,6 +158,7 @@ class ApiKeyAdmin(OperatorAdmin):
     )  # fmt: skip
     list_filter = (StatusFilter, ExpiryFilter, UseFilter)
     search_fields = ("name_folded__startswith", "id", "agent_id", "tenant_id")
+    palette_fields = ("name_folded__startswith", "id")
     search_help_text = _("The beginning of a name, the id of a key, an agent or a tenant in full, or a masked key.")
     ordering = ("-created_at", "-name_folded", "-id")
     raw_id_fields = ("agent",)
@@ -211,10 +212,25 @@ class ApiKeyAdmin(OperatorAdmin):
             return queryset.filter(pk__in=list(ids)), False
         return super().get_search_results(request, queryset, search_term)
 
+    def found_by_palette(self, request: HttpRequest, term: str, number: int) -> list[ApiKey]:
+        if hint := keyformat.hint_in(term):
+            ids = KeySecret.objects.filter(hint=hint).values_list("key_id", flat=True)[:number]
+            return list(self.get_queryset(request).filter(pk__in=list(ids)))
+        return super().found_by_palette(request, term, number)
+
+    def is_secret(self, text: str) -> bool:
+        return text.startswith(keyformat.PREFIX) and keyformat.hint_in(text) is None
+
+    def row_of_secret(self, request: HttpRequest, secret: str) -> ApiKey | None:
+        try:
+            return find_secret(secret).key
+        except DomainError:  # it is none, or unknown
+            return None
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return keys_for(actor_of(request)).select_related("agent", "tenant")
 
-    def get_changelist(self, request: HttpRequest, **options: Any) -> type[_KeyList]:
+    def get_changelist(self, request: HttpRequest, **options: Any) -> Any:
         return _KeyList
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -227,7 +243,7 @@ class ApiKeyAdmin(OperatorAdmin):
         return forms.ModelChoiceField(
             queryset=Agent.unscoped.all(),
             label=capfirst(db_field.verbose_name),
-            widget=AgentIdWidget(db_field.remote_field, self.admin_site, RAW_ID),
+            widget=AgentIdWidget(db_field.remote_field, self.admin_site),
         )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -267,14 +283,7 @@ class ApiKeyAdmin(OperatorAdmin):
 
     def _secret_page(self, request: HttpRequest, issued: IssuedKey, title: str) -> HttpResponse:
         """Return the page that shows a secret once. No redirect, because that would have to store the secret."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "key": issued.key,
-            "secret": issued.secret,
-            "key_url": change_url(issued.key),
-        }
+        context = {"title": title, "key": issued.key, "secret": issued.secret, "next_url": change_url(issued.key)}
         return TemplateResponse(request, "apikeys/admin/issued_key.html", context)
 
     def change(self, actor: Actor, row: ApiKey, changes: Any) -> None:

@@ -12,12 +12,11 @@ from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin import helpers
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -27,10 +26,14 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext, gettext_lazy
 from rest_framework import serializers
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminForm, Fieldline
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core.actor import Actor, ActorKind
 from core.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
-from core.admin_list import KeysetChangeList, UncountedPaginator, found_rows
+from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
+from core.admin_search import SEARCH, searched_list_url
 from core.db import transactional_and_propagated
 from core.display import DisplayName, isolated
 from core.errors import DomainError
@@ -38,7 +41,6 @@ from core.fields import IdField, JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
 from core.http.request_context import RequestContext
 
-RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
 _REFUSAL = "maim_refusal"
 # The lookups of Django's own filters.
 _LOOKUPS, _TIME_LOOKUPS = frozenset({"", "exact", "isnull"}), frozenset({"gte", "lt"})
@@ -75,23 +77,25 @@ def all_or_none(rows: Iterable[Any], write: Callable[[Any], object]) -> None:
         write(row)
 
 
-class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class OperatorAdmin(ModelAdmin):
     """Lists and forms over services, which a subclass calls in `create`, `change` and `delete`.
 
     `add_fields` are on the form of a new row, `fields` on that of an existing one. `body` is the API's request
     serializer, whose fields validate the JSON fields. `search_fields` are ids, which are searched whole, and folded
-    columns with `__startswith`, of which the beginning is searched; each has an index.
+    columns with `__startswith`, of which the beginning is searched; each has an index. `palette_fields` are those that
+    the command palette searches.
     """
 
     add_form: type[ServiceForm] = ServiceForm
     form: type[ChangeForm] = ChangeForm
     add_fields: Sequence[str] = ()
+    palette_fields: Sequence[str] = ()
     # Functions that mask fields with secrets; no page shows the stored values.
     masks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     body: type[serializers.Serializer[Any]]
-    formfield_overrides = {
+    formfield_overrides = {  # type: ignore[misc, assignment]  # unfold takes less than Django
         models.TextField: {
-            "widget": AdminTextareaWidget(attrs={"rows": 3}),
+            "widget": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
             "max_length": DESCRIPTION_LENGTH,
             "empty_value": None,
         }
@@ -152,7 +156,19 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
         """Return the rows that any of `search_fields` finds."""
         return found_rows(request, queryset, self.search_fields, search_term.strip(), self.list_per_page + 1), False
 
-    def get_changelist(self, request: HttpRequest, **options: Any) -> type[KeysetChangeList]:
+    def found_by_palette(self, request: HttpRequest, term: str, number: int) -> list[Any]:
+        """Return the first rows that the command palette shows for a term."""
+        return first_found(self.get_queryset(request), self.palette_fields, term, number)
+
+    def is_secret(self, text: str) -> bool:
+        """Return whether a text looks like a secret of one of these rows, which belongs in no URL."""
+        return False
+
+    def row_of_secret(self, request: HttpRequest, secret: str) -> models.Model | None:
+        """Return the row that has a secret."""
+        return None
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> Any:
         return KeysetChangeList
 
     def get_list_display(self, request: HttpRequest) -> Any:
@@ -161,8 +177,9 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
     def action_checkbox(self, obj: models.Model) -> SafeString:
         """Return Django's checkbox, with plain text in its label instead of HTML."""
         label = gettext("Select this object for an action - {}").format(obj)
-        box = forms.CheckboxInput({"class": "action-select", "aria-label": label}, lambda _value: False)
-        return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
+        box = UnfoldBooleanWidget({"class": "action-select", "aria-label": label}, lambda _value: False)
+        rendered: SafeString = box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
+        return rendered
 
     def _listed(self, name: Any) -> Any:
         """Return a column for the list, in which text by people is isolated, and ids of other objects have a title."""
@@ -221,12 +238,6 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
             help_text=options.get("help_text", db_field.help_text),
         )
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        field: Any = super().formfield_for_foreignkey(db_field, request, **options)
-        if db_field.name in self.raw_id_fields:
-            field.widget.attrs.update(RAW_ID)
-        return field
-
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return the rows to delete, allowing records, which nobody may delete alone."""
         to_delete, counts, _forbidden, protected = super().get_deleted_objects(objs, request)
@@ -241,8 +252,10 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        # Skip Django's own transaction: adding is one service call with a transaction of its own, before which it may
-        # hash a password. A change may be several calls, which share one transaction.
+        # Skip unfold's and Django's methods, because Django's begins a transaction: adding is one service call with a
+        # transaction of its own, before which it may hash a password. A change may be several calls, which share one.
+        # As unfold does, for its templates.
+        helpers.AdminForm, helpers.Fieldline = AdminForm, Fieldline  # type: ignore[misc]
         page = partial(super()._changeform_view, request, object_id, form_url, extra_context)  # type: ignore[misc]  # not in the stubs
         try:
             if request.method == "POST" and object_id is not None:
@@ -262,6 +275,8 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
         return page()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if SEARCH in request.POST:
+            return HttpResponseRedirect(searched_list_url(self.admin_site, request))
         return self._or_error_message(request, super().changelist_view, extra_context)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:

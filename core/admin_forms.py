@@ -9,7 +9,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import jsonpatch
 from django import forms
-from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core import signing
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -18,6 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core import strict_json
 from core.display import isolated
@@ -48,7 +48,7 @@ class JSONFormField(forms.CharField):
     def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
         self.shape, self.empty = shape, empty
         rows = 3 if isinstance(shape, serializers.ListField) else 10
-        options["widget"] = AdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
+        options["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false", "class": "font-mono"})
         super().__init__(**options, required=False)
 
     def prepare_value(self, value: Any) -> Any:
@@ -88,6 +88,8 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 
 class StrictField(forms.BooleanField):
     """A checkbox that turns warnings into errors. It never counts as a change."""
+
+    widget = UnfoldBooleanWidget
 
     def __init__(self) -> None:
         super().__init__(

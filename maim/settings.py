@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from maim import __version__, environment
+from maim import __version__, console, environment
 
 try:
     ENV = environment.load()
@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "dashboard",
     "core",
     "accounts",
+    "unfold.apps.BasicAppConfig",  # before django.contrib.admin, whose templates it replaces
     "accounts.apps.OperatorsAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -52,6 +53,8 @@ INSTALLED_APPS = [
     "legacy",
     "internal_api",
 ]
+
+UNFOLD = console.UNFOLD
 
 # ---- surfaces: each has its own URLs and only the middleware it uses (core.http.surfaces)
 

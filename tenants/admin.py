@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
 
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
@@ -23,7 +24,7 @@ from tenants.models import Membership, Role, Tenant, TenantInvitation
 from tenants.serializers import InternalTenantUpdateRequest
 
 
-class _MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs only
+class _MembershipInline(TabularInline):
     model = Membership
     extra = 0
 
@@ -98,6 +99,7 @@ class TenantAdmin(ConfigAdmin):
     list_filter = ("status", "tenant_type")
     list_select_related = ("owner",)
     search_fields = ("name_folded__startswith", "id", "owner_id", "owner__username_folded")
+    palette_fields = ("name_folded__startswith", "id")
     search_help_text = _("The beginning of a name, the id of a tenant or its owner in full, or the owner's username.")
     autocomplete_fields = ("owner",)
     add_form = TenantForm

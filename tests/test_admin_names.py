@@ -164,7 +164,7 @@ def test_page_of_a_rotated_key_isolates_its_name(olivia: Operator, everything: l
 
     page = exposure(olivia.submit(reverse("admin:apikeys_apikey_rotate", args=[quote(key.pk)]), grace_seconds="0"))
 
-    assert page.reported > 1
+    assert page.reported == 1
     assert page.exposed == []
 
 
@@ -173,7 +173,7 @@ def test_name_keeps_its_direction_in_a_list(olivia: Operator, alice: Person) -> 
 
     page = olivia.get(url(Agent)).content.decode()
 
-    assert f'<th class="field-name"><a href="{url(agent, "change")}"><bdi>{HEBREW}</bdi></a></th>' in page
+    assert re.search(rf'<a href="{url(agent, "change")}"[^>]*><bdi>{HEBREW}</bdi></a>', page)
 
 
 def test_title_of_a_page_uses_isolates_instead_of_elements(olivia: Operator, alice: Person) -> None:
@@ -181,7 +181,7 @@ def test_title_of_a_page_uses_isolates_instead_of_elements(olivia: Operator, ali
 
     page = olivia.get(url(agent, "change")).content.decode()
 
-    assert "<title>\u2068&lt;Bot&gt;\u2069 | Change agent | maim</title>" in page
+    assert re.search("<title>\\s*\u2068&lt;Bot&gt;\u2069 \\| Change agent \\| maim</title>", page)
 
 
 def test_page_and_messages_of_a_new_key_escape_names(olivia: Operator, alice: Person) -> None:

@@ -129,6 +129,11 @@ def get_token(actor: Actor, token_id: str) -> PersonalToken:
     return row
 
 
+def find_token(token: str) -> PersonalToken | None:
+    """Return the row of a token, whosever it is, with its user."""
+    return PersonalToken.objects.filter(digest=digest_of(token)).select_related("user").first()
+
+
 @transactional
 def revoke_token(*, actor: Actor, token_id: str) -> None:
     """Revoke a token of the person who acts, or as an operator anybody's. Raise NotFound."""

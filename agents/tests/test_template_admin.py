@@ -102,8 +102,8 @@ def test_the_page_says_how_many_agents_a_change_would_change(
 
     def followers(row: Template) -> str:
         page = olivia.get(url(row, "change")).content.decode()
-        _, _, rest = page.partition("Agents that use it:</label>")
-        shown: str = rest.partition('class="readonly">')[2].partition("<")[0]
+        _, _, rest = page.partition("Agents that use it")
+        shown: str = rest.partition('class="readonly')[2].partition(">")[2].partition("<")[0]
         return shown
 
     assert (followers(template), followers(ours)) == ("2", "1")

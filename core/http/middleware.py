@@ -155,20 +155,26 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
 
 
 class AdminContentSecurityMiddleware:
-    """The Content-Security-Policy of the admin: its pages run and show what comes from here, and nothing else."""
+    """The Content-Security-Policy of the admin: its pages run and show what comes from here, and nothing else.
 
-    # Django's list page has a style in itself, and so has the page that shows a secret.
-    policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; font-src 'self'; "
+    A page with the theme sets `request.has_theme` while it is made. The theme's scripts compute the expressions in its
+    attributes by `eval`, and it has styles in its pages. The policy of any other page allows neither.
+    """
+
+    _POLICY = (
+        "default-src 'none'; script-src 'self'{scripts}; style-src 'self'{styles}; img-src 'self'; font-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
+    policy = _POLICY.format(scripts="", styles="")
+    policy_with_theme = _POLICY.format(scripts=" 'unsafe-eval'", styles=" 'unsafe-inline'")
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        response["Content-Security-Policy"] = self.policy
+        has_theme = getattr(request, "has_theme", False)
+        response["Content-Security-Policy"] = self.policy_with_theme if has_theme else self.policy
         return response
 
 

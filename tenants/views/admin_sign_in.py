@@ -23,6 +23,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import View
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts import services as accounts
 from accounts.admin_sign_in import anonymous, log_in_operator
@@ -44,7 +45,7 @@ class LinkForm(forms.Form):
         label=_("Password"),
         strip=False,
         max_length=MAX_PASSWORD_LENGTH,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password", "autofocus": True}),
     )
 
 

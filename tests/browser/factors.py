@@ -64,7 +64,7 @@ def test_operator_adds_the_app_that_is_required_and_signs_in_with_it(visit: Visi
     visit.screenshot("code")
     app = pyotp.TOTP(page.locator("pre").inner_text().strip())
     submit(page, "confirm", code="000000")
-    expect(page.locator(".errorlist")).to_be_visible()
+    expect(page.locator(".errors ul")).to_be_visible()
     visit.screenshot("wrong")
     submit(page, "confirm", code=app.now())
     recovery_codes = page.locator("pre").inner_text().split()
@@ -78,7 +78,7 @@ def test_operator_adds_the_app_that_is_required_and_signs_in_with_it(visit: Visi
     expect(page).to_have_url(re.compile("/admin/second-factor/"))
     page.locator("[name=code]").fill("000000")
     page.locator("#login-form [type=submit]").click()
-    expect(page.locator(".errorlist, .errornote")).to_be_visible()
+    expect(page.locator(".errors ul, .errornote")).to_be_visible()
     visit.screenshot("second-step-wrong")
     page.locator("[name=code]").fill(recovery_codes[0])  # because the code of this half minute is used
     page.locator("#login-form [type=submit]").click()
