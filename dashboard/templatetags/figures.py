@@ -12,7 +12,6 @@ from django.urls import reverse
 from agents.models import Agent
 from apikeys.models import ApiKey
 from apikeys.statistics import Span
-from core.admin_base import change_url
 from dashboard import charts, figures
 from dashboard.views import UnknownSpan, span_of
 from tenants.models import Tenant
@@ -46,12 +45,6 @@ def series_url(row: Tenant | Agent | ApiKey | None = None) -> str:
 def spans() -> list[tuple[str, str]]:
     """Return the spans that a page may show, with their names."""
     return [(span.value, str(charts.SPAN_NAMES[span])) for span in Span]
-
-
-@register.simple_tag
-def page_of(row: Any) -> str:
-    """Return the URL of a row's page in the admin."""
-    return change_url(row)
 
 
 _NAMES = {Tenant: "of_tenant", Agent: "of_agent", ApiKey: "of_key"}
