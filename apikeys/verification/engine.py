@@ -43,6 +43,8 @@ class Engine:
         self._cache = KeyCache(settings.REMEMBERED_KEYS)
         self._lease = Lease(self._cache)
         self._counter = UseCounter()
+        # Called with the seconds from a request to its response, for each verification.
+        self.record_duration = self._counter.durations.add
         self._limiter: Limiter = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else InMemoryLimiter()
         self._is_started = False
 
@@ -119,10 +121,6 @@ class Engine:
         if self._is_started:
             log = self._counter.refusal_log
             log.note(verdict, code, moment=datetime.now(UTC), address=address, request_id=request_id)
-
-    def record_duration(self, seconds: float) -> None:
-        """Count how long a verification took, from the request to the response."""
-        self._counter.durations.add(seconds)
 
     def _cached_verdict(self, request: VerificationRequest, moment: datetime) -> Verdict | None:
         """Return the verdict on a key that is malformed, or cached under a valid lease.
