@@ -48,6 +48,7 @@ async function show(figure) {
     figure.chart.update("none");
     return;
   }
+  window.Chart.defaults.color = getComputedStyle(figure.querySelector("summary")).color;
   figure.querySelector(".series-canvas").hidden = false;
   figure.chart = new window.Chart(figure.querySelector("canvas"), {
     type: figure.dataset.kind,
