@@ -86,7 +86,6 @@ class AgentAdmin(ConfigAdmin):
     add_fields = ("tenant", "name", *AgentSettings.__annotations__)
     fields = ("id", "tenant", *AGENT_FIELDS.names, "created_at", "updated_at")
     readonly_fields = ("id", "tenant", "config_version", "created_at", "updated_at")
-    change_form_template = "agents/admin/agent.html"
     change_list_template = "agents/admin/agents.html"
     body = AgentUpdateRequest
     masks = {"config": masked}

@@ -205,7 +205,8 @@ class AgentActivity(TenantOwned):
     """An agent's last heartbeat, and when it expires."""
 
     agent = models.OneToOneField(Agent, primary_key=True, on_delete=models.CASCADE, related_name="activity")
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    # Its index is that of the expiry within the tenant.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
     last_seen_at = models.DateTimeField()
     ttl_seconds = models.PositiveIntegerField()
     expires_at = models.DateTimeField(db_index=True)
@@ -213,6 +214,7 @@ class AgentActivity(TenantOwned):
     class Meta(TenantOwned.Meta):
         verbose_name = _("activity")
         verbose_name_plural = _("activities")
+        indexes = (models.Index(fields=["tenant", "expires_at"], name="activity_tenant_expiry"),)
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.expires_at}"

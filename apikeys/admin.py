@@ -165,7 +165,6 @@ class ApiKeyAdmin(OperatorAdmin):
     add_fields = ("agent", *ISSUE_FIELDS)
     fields = (*_IDENTITY, *KEY_FIELDS.changeable, *_HISTORY)
     readonly_fields = (*_IDENTITY, *_HISTORY)
-    change_form_template = "apikeys/admin/key.html"
     body = KeyUpdateRequest
 
     @admin.display(description=_("API key"))

@@ -162,7 +162,10 @@ class KeySecret(PreparedWrites):
         verbose_name = _("secret")
         verbose_name_plural = _("secrets")
         constraints = (models.UniqueConstraint(fields=["digest"], name="key_secret_unique"),)
-        indexes = (models.Index(fields=["hint"], name="key_secret_hint"),)
+        indexes = (
+            models.Index(fields=["hint"], name="key_secret_hint"),
+            models.Index(fields=["leaked_at"], name="key_secret_leaked"),
+        )
 
     def __str__(self) -> str:
         return f"{self.key_id} …{self.hint}"
@@ -173,7 +176,7 @@ class KeySecret(PreparedWrites):
 
 
 class DailyUse(TenantOwned):
-    """The number of uses of a key, an agent or a tenant on a UTC day."""
+    """The number of uses of a key, an agent or a tenant on a UTC day, and under "" those of the whole installation."""
 
     pk = models.CompositePrimaryKey("subject", "day")
     subject = IdField()  # the id of a key, an agent or a tenant
@@ -216,7 +219,7 @@ class VerificationCount(TenantOwned):
 
 
 class MinuteCount(VerificationCount):
-    """Verifications of a minute, until the sweep adds them to their hour."""
+    """Verifications of a minute, for two days."""
 
     class Meta(VerificationCount.Meta):
         verbose_name = _("verifications of a minute")
@@ -225,12 +228,65 @@ class MinuteCount(VerificationCount):
 
 
 class HourCount(VerificationCount):
-    """Verifications of an hour whose minutes are no longer kept."""
+    """Verifications of an hour, for ninety days."""
 
     class Meta(VerificationCount.Meta):
         verbose_name = _("verifications of an hour")
         verbose_name_plural = _("verifications by hour")
-        indexes = (models.Index(fields=["start"], name="hour_count_start"),)
+        # It ranks the tenants of an hour by the number of an outcome, and finds old hours.
+        indexes = (models.Index(fields=["start", "outcome", "number"], name="hour_count_rank"),)
+
+
+class FiveMinuteCount(models.Model):
+    """The number of verifications of one key, or of an agent's keys, with one outcome in five minutes, for a day.
+
+    There are rows for each key in use, so there are no minutes and hours of keys, and no column for the tenant. They
+    are read for subjects that passed the gate.
+    """
+
+    pk = models.CompositePrimaryKey("subject", "start", "outcome")
+    subject = IdField()  # the id of a key or an agent
+    start = models.DateTimeField()
+    outcome = ExactCharField(max_length=20)  # a VerdictCode
+    number = models.PositiveBigIntegerField()
+
+    class Meta:
+        indexes = (models.Index(fields=["start"], name="five_minute_count_start"),)
+
+    def __str__(self) -> str:
+        return f"{self.outcome} of {self.subject} from {self.start:%Y-%m-%d %H:%M}: {self.number}"
+
+
+class DailyRefusals(models.Model):
+    """The number of verifications that ended in one refusal on a UTC day, for ninety days.
+
+    The subject is a key, an agent, a tenant, or "" for the whole installation. What is no refusal is in DailyUse.
+    """
+
+    pk = models.CompositePrimaryKey("subject", "day", "outcome")
+    subject = IdField()
+    day = models.DateField()
+    outcome = ExactCharField(max_length=20)  # a VerdictCode
+    number = models.PositiveBigIntegerField()
+
+    class Meta:
+        indexes = (models.Index(fields=["day"], name="daily_refusals_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.outcome} of {self.subject or 'all'} on {self.day}: {self.number}"
+
+
+class VerificationTime(models.Model):
+    """The number of verifications that took about as long, in a minute, an hour or a UTC day (apikeys.durations)."""
+
+    pk = models.CompositePrimaryKey("minutes", "start", "bucket")
+    minutes = models.PositiveSmallIntegerField()  # the length of the period
+    start = models.DateTimeField()
+    bucket = models.PositiveSmallIntegerField()  # the index of the first of apikeys.durations.BOUNDS that it is within
+    number = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.number} in bucket {self.bucket} from {self.start:%Y-%m-%d %H:%M}"
 
 
 class Refusal(TenantOwned):

@@ -1,47 +1,58 @@
-"""Verifications by tenant and outcome, of each minute for two days and of each hour for ninety.
+"""Verifications by outcome over time: of the installation, of tenants, agents and keys.
+
+    MinuteCount      installation and tenants   by minute         kept for two days
+    HourCount        installation and tenants   by hour           kept for ninety days
+    FiveMinuteCount  agents and keys            by five minutes   kept for a day and some hours
+    DailyRefusals    all four                   by day            kept for ninety days
 
 `apikeys.verification` counts them in memory, and `apikeys.usage` writes them here, in the transaction of the uses. What
-counts is what counts uses: validations, unless their client asked for none. The sweep adds minutes to their hours.
+counts is what counts uses: validations, unless their client asked for none. All periods are in UTC. Each verification
+is added to every table at once, so that a period is read where it is, and the sweep has only to delete. The good ones
+of a day are its uses (DailyUse).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
-from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
-from django.db.models import F, QuerySet
-from django.db.models.functions import TruncHour
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from apikeys.models import HourCount, MinuteCount, VerificationCount
+from apikeys.models import DailyRefusals, FiveMinuteCount, HourCount, MinuteCount
 from core.db import transactional
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-MINUTES_KEPT_FOR, HOURS_KEPT_FOR = timedelta(hours=48), timedelta(days=90)
+MINUTE, FIVE_MINUTES, HOUR = timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1)
+MINUTES_KEPT_FOR, FIVE_MINUTES_KEPT_FOR = timedelta(hours=48), timedelta(hours=26)
+HOURS_KEPT_FOR = DAYS_KEPT_FOR = timedelta(days=90)
 # The tenant of keys that belong to none, and of the sums over all tenants.
 INSTALLATION = ""
-_VALID = "VALID"  # as in apikeys.verification, which this module must not import
+VALID = "VALID"  # as in apikeys.verification, which this module must not import
 # So many rows are swept in one transaction, so that nobody waits long for their locks.
 SLICE = 1000
 
 
 class Outcomes(NamedTuple):
-    """The number of verifications of one tenant's keys in a minute that had the same outcome, a VerdictCode."""
+    """The number of verifications of one key in a minute that had the same outcome, a VerdictCode.
+
+    A key that nobody has is "", of no agent, and of the tenant INSTALLATION.
+    """
 
     minute: datetime
     tenant_id: str
+    agent_id: str
+    key_id: str
     outcome: str
     number: int
 
 
 class Period(NamedTuple):
-    """The numbers of verifications in a minute or an hour by outcome, of those outcomes that there were."""
+    """The numbers of verifications in a period by outcome, of those outcomes that there were."""
 
     start: datetime
     numbers: dict[str, int]
@@ -54,119 +65,171 @@ class Resolution(Enum):
     HOUR = HOUR
 
 
-# One statement for all rows, as in apikeys.usage. The names of the tables are those of the models.
+# One statement for all rows of a table, as in apikeys.usage.
 _ADD = {
     "mysql": """
-        INSERT INTO {table} (tenant_id, start, outcome, number)
-        SELECT counted.tenant_id, counted.start, counted.outcome, counted.added FROM JSON_TABLE(%s, '$[*]' COLUMNS (
-            tenant_id VARCHAR(50) PATH '$[0]',
-            start DATETIME(6) PATH '$[1]',
+        INSERT INTO {table} ({subject}, {start}, outcome, number)
+        SELECT counted.subject, counted.start, counted.outcome, counted.added FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+            subject VARCHAR(50) PATH '$[0]',
+            start {type} PATH '$[1]',
             outcome VARCHAR(20) PATH '$[2]',
             added BIGINT PATH '$[3]'
         )) AS counted
         ON DUPLICATE KEY UPDATE number = number + VALUES(number)""",
     "sqlite": """
-        INSERT INTO {table} (tenant_id, start, outcome, number)
+        INSERT INTO {table} ({subject}, {start}, outcome, number)
         SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(%s) WHERE TRUE
-        ON CONFLICT (tenant_id, start, outcome) DO UPDATE SET number = number + excluded.number""",
+        ON CONFLICT ({subject}, {start}, outcome) DO UPDATE SET number = number + excluded.number""",
 }
+# A row to add to: the subject, the start as the database writes it, and the outcome.
+_Row = tuple[str, str, str]
+
+
+class _Starts:
+    """The periods that a minute lies in, as the database writes them."""
+
+    def __init__(self, minute: datetime) -> None:
+        minute = minute.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
+        self.minute = minute.isoformat(" ")
+        self.five_minutes = minute.replace(minute=minute.minute - minute.minute % 5).isoformat(" ")
+        self.hour = minute.replace(minute=0).isoformat(" ")
+        self.day = minute.date().isoformat()
 
 
 def add(outcomes: Sequence[Outcomes]) -> None:
-    """Add outcomes to their minutes, and to those of the installation. Call it in the transaction of their uses."""
-    sums: defaultdict[tuple[str, datetime, str], int] = defaultdict(int)
-    for minute, tenant_id, outcome, number in outcomes:
-        for subject in {tenant_id, INSTALLATION}:
-            sums[subject, minute, outcome] += number
-    _add(MinuteCount, sums)
+    """Add outcomes to the periods of everything that they are about. Call it in the transaction of their uses."""
+    by_minute: defaultdict[datetime, list[Outcomes]] = defaultdict(list)
+    for each in outcomes:
+        by_minute[each.minute].append(each)
+    minutes, five_minutes, hours, days = (list[tuple[_Row, int]]() for _table in range(4))
+    for minute, of_minute in by_minute.items():
+        starts = _Starts(minute)
+        keys = [((each.key_id, each.outcome), each.number) for each in of_minute if each.key_id]
+        agents = _summed(((each.agent_id, each.outcome), each.number) for each in of_minute if each.key_id)
+        tenants = _summed(((each.tenant_id, each.outcome), each.number) for each in of_minute if each.tenant_id)
+        everything = _summed(((INSTALLATION, each.outcome), each.number) for each in of_minute)
+        for rows, start, counted in (
+            (minutes, starts.minute, (*tenants, *everything)),
+            (five_minutes, starts.five_minutes, (*keys, *agents)),
+            (hours, starts.hour, (*tenants, *everything)),
+        ):
+            rows += [((subject, start, outcome), number) for (subject, outcome), number in counted]
+        days += [
+            ((subject, starts.day, outcome), number)
+            for (subject, outcome), number in (*keys, *agents, *tenants, *everything)
+            if outcome != VALID
+        ]
+    _add(MinuteCount, minutes)
+    _add(FiveMinuteCount, five_minutes)
+    _add(HourCount, hours)
+    _add(DailyRefusals, days)
 
 
 def read(tenant_id: str, first: datetime, last: datetime, resolution: Resolution) -> list[Period]:
     """Return the periods from that of `first` to that of `last`, without those that are no longer kept.
 
-    Read INSTALLATION for all tenants together. The caller has checked that the actor may read the tenant. So long as
-    minutes are kept, they are read for hours as well.
+    Read INSTALLATION for all tenants together. The caller has checked that the actor may read the tenant.
     """
     length = resolution.value
-    kept_for = MINUTES_KEPT_FOR if resolution == Resolution.MINUTE else HOURS_KEPT_FOR
+    by_minute = resolution == Resolution.MINUTE
     now = timezone.now()
-    first, last = _start(max(first, now - kept_for), length), min(last, now)
-    found: defaultdict[datetime, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for start, outcome, number in _rows(tenant_id, first, last, resolution):
-        found[start][outcome] += number
-    starts = [first + number * length for number in range((last - first) // length + 1)]
-    return [Period(start, dict(found[start]) if start in found else {}) for start in starts]
+    first = start_of(max(first, now - (MINUTES_KEPT_FOR if by_minute else HOURS_KEPT_FOR)), length)
+    last = min(last, now)
+    rows = (MinuteCount if by_minute else HourCount).objects.in_tenants([tenant_id])
+    return _periods(rows, first, last, length)
+
+
+def read_of_key(subject: str, first: datetime, last: datetime, length: timedelta) -> list[Period]:
+    """Return the periods from that of `first` to that of `last`, of five minutes or an hour, of a key or an agent.
+
+    The caller has checked that the actor may read it. What is no longer kept counts as nothing.
+    """
+    rows = FiveMinuteCount.objects.filter(subject=subject)
+    return _periods(rows, start_of(first, length), last, length)
+
+
+def refusals_of_days(subject: str, first: date, last: date) -> dict[date, dict[str, int]]:
+    """Return the refusals on each day from `first` to `last` by outcome, of a key, an agent, a tenant or all of them.
+
+    The caller has checked that the actor may read it.
+    """
+    found: dict[date, dict[str, int]] = {}
+    rows = DailyRefusals.objects.filter(subject=subject, day__range=(first, last))
+    for day, outcome, number in rows.values_list("day", "outcome", "number"):
+        found.setdefault(day, {})[outcome] = number
+    return found
 
 
 def of_days(tenant_id: str, first: date, last: date, resolution: Resolution) -> list[Period]:
     """Return the periods of whole days like `read`, each with every outcome that one of them has."""
     periods = read(tenant_id, datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC), resolution)
-    refusals = {code for period in periods for code in period.numbers} - {_VALID}
-    codes = [_VALID, *sorted(refusals)]
+    refusals = {code for period in periods for code in period.numbers} - {VALID}
+    codes = [VALID, *sorted(refusals)]
     return [Period(period.start, {code: period.numbers.get(code, 0) for code in codes}) for period in periods]
 
 
-def sweep() -> int:
-    """Add the minutes of old hours to those hours, delete old hours, and return the number of deleted rows."""
-    now = _start(timezone.now(), HOUR)
-    return _in_slices(partial(_roll_up, now - MINUTES_KEPT_FOR)) + _in_slices(partial(_expire, now - HOURS_KEPT_FOR))
-
-
-def _rows(tenant_id: str, first: datetime, last: datetime, resolution: Resolution) -> QuerySet[Any, Any]:
-    minutes = MinuteCount.objects.in_tenants([tenant_id]).filter(start__range=(first, last))
-    if resolution == Resolution.MINUTE:
-        return minutes.values_list("start", "outcome", "number")
-    hours = HourCount.objects.in_tenants([tenant_id]).filter(start__range=(first, last))
-    # One statement, because rows that the sweep moves between two would be read twice or not at all.
-    of_minutes = minutes.values_list(TruncHour("start", tzinfo=UTC), "outcome", "number")
-    return of_minutes.union(hours.values_list(F("start"), "outcome", "number"), all=True)
-
-
-def _start(moment: datetime, length: timedelta) -> datetime:
-    """Return when the minute or hour of a moment began."""
+def start_of(moment: datetime, length: timedelta) -> datetime:
+    """Return when the period of a moment began, of so many minutes or an hour."""
+    minutes = int(length / MINUTE)
     begun = moment.astimezone(UTC).replace(second=0, microsecond=0)
-    return begun.replace(minute=0) if length == HOUR else begun
+    return begun.replace(minute=begun.minute - begun.minute % minutes)
 
 
-def _add(model: type[VerificationCount], sums: dict[tuple[str, datetime, str], int]) -> None:
-    # In one order, so that two writers do not deadlock.
-    rows = [
-        (tenant_id, start.replace(tzinfo=None).isoformat(" "), outcome, number)
-        for (tenant_id, start, outcome), number in sorted(sums.items())
-    ]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.execute(_ADD[connection.vendor].format(table=model._meta.db_table), [orjson.dumps(rows).decode()])
+def sweep() -> int:
+    """Delete the counts that are no longer kept, and return their number."""
+    hour = start_of(timezone.now(), HOUR)
+    return (
+        _delete(MinuteCount.unscoped.filter(start__lt=hour - MINUTES_KEPT_FOR))
+        + _delete(FiveMinuteCount.objects.filter(start__lt=hour - FIVE_MINUTES_KEPT_FOR))
+        + _delete(HourCount.unscoped.filter(start__lt=hour - HOURS_KEPT_FOR))
+        + _delete(DailyRefusals.objects.filter(day__lt=hour.date() - DAYS_KEPT_FOR))
+    )
 
 
-def _in_slices(sweep_slice: Callable[[], int]) -> int:
-    """Repeat it until a slice is not full, and return the number of all rows."""
+def _periods(rows: QuerySet[Any], first: datetime, last: datetime, length: timedelta) -> list[Period]:
+    """Return the sums of rows by period. The rows' own periods may be shorter."""
+    found: defaultdict[datetime, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for start, outcome, number in rows.filter(start__range=(first, last)).values_list("start", "outcome", "number"):
+        found[start_of(start, length)][outcome] += number
+    starts = [first + number * length for number in range((last - first) // length + 1)]
+    return [Period(start, dict(found[start]) if start in found else {}) for start in starts]
+
+
+def _summed(counted: Iterable[tuple[tuple[str, str], int]]) -> list[tuple[tuple[str, str], int]]:
+    """Return one sum for each subject and outcome."""
+    sums: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for by, number in counted:
+        sums[by] += number
+    return list(sums.items())
+
+
+def _add(model: type[Model], counted: Sequence[tuple[_Row, int]]) -> None:
+    """Add numbers to the rows of a model, whose primary key is the subject, the start and the outcome."""
+    if not counted:
+        return
+    subject, start, _outcome = model._meta.pk_fields
+    sql = _ADD[connection.vendor].format(
+        table=model._meta.db_table,
+        subject=subject.column,
+        start=start.column,
+        type="DATE" if start.column == "day" else "DATETIME(6)",
+    )
+    # In one order, so that two writers do not deadlock. A row may occur twice, and is then added to twice.
+    rows = [(*row, number) for row, number in sorted(counted)]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [orjson.dumps(rows).decode()])
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    """Delete rows in slices, and return their number."""
     total = 0
-    while True:
-        number = sweep_slice()
+    while number := _delete_slice(rows):
         total += number
-        if number < SLICE:
-            return total
+    return total
 
 
 @transactional
-def _roll_up(before: datetime) -> int:
-    """Move a slice of minutes before a moment into their hours. Rows that arrive later are added by a later sweep."""
-    sums: defaultdict[tuple[str, datetime, str], int] = defaultdict(int)
-    rows = _take(MinuteCount, before)
-    for row in rows:
-        sums[row.tenant_id, _start(row.start, HOUR), row.outcome] += row.number
-    _add(HourCount, sums)
-    return len(rows)
-
-
-@transactional
-def _expire(before: datetime) -> int:
-    return len(_take(HourCount, before))
-
-
-def _take(model: type[VerificationCount], before: datetime) -> list[VerificationCount]:
-    """Delete a slice of rows from before a moment, and return them. They are locked first: nothing adds to them."""
-    rows = list(model.unscoped.filter(start__lt=before).order_by("start")[:SLICE].select_for_update())
-    model.unscoped.filter(pk__in=[row.pk for row in rows]).delete()
-    return rows
+def _delete_slice(rows: QuerySet[Any]) -> int:
+    ids = list(rows.values_list("pk", flat=True)[:SLICE])
+    deleted: int = rows.model._base_manager.filter(pk__in=ids).delete()[0]
+    return deleted

@@ -16,9 +16,9 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from agents.models import Agent
-from apikeys import outcomes, refusals
+from apikeys import durations, outcomes, refusals
 from apikeys.models import ApiKey, DailyUse, KeySecret
-from apikeys.outcomes import Outcomes
+from apikeys.outcomes import INSTALLATION, Outcomes
 from apikeys.refusals import Refused
 from core.db import transactional
 from core.idempotency import Batch, is_repeat
@@ -93,12 +93,13 @@ def add(
     batch: Batch | None = None,
     verifications: Sequence[Outcomes] = (),
     refused: Sequence[Refused] = (),
+    took: Sequence[int] = (),
 ) -> None:
-    """Add uses to their keys, and to the days of their keys, agents and tenants: all of them or none.
+    """Add uses to their keys, and to the days of their keys, agents, tenants and the installation: all or none.
 
-    Add the outcomes of verifications to their minutes, too, and write refusals. Do nothing for a batch that was written
-    already. Rows are locked in one order, so that two writers do not deadlock. There is no audit row, because uses are
-    measurements and not changes.
+    Add the outcomes of verifications to their periods, and how long they took, and write refusals. Do nothing for a
+    batch that was written already. Rows are locked in one order, so that two writers do not deadlock. There is no
+    audit row, because uses are measurements and not changes.
     """
     if batch is not None and is_repeat(batch):
         return
@@ -108,6 +109,7 @@ def add(
     days: list[tuple[str, date, str, int]] = []
     of_agents: defaultdict[tuple[str, date, str], int] = defaultdict(int)
     of_tenants: defaultdict[tuple[str, date, str], int] = defaultdict(int)
+    of_all: defaultdict[tuple[str, date, str], int] = defaultdict(int)
     last_of_secrets: dict[int, datetime] = {}
     for key_id, day, agent_id, tenant_id, secret_id, number, last in uses:
         before, last_before = keys.get(key_id, (0, last))
@@ -118,7 +120,8 @@ def add(
             last_of_secrets[secret_id] = max(last, last_of_secrets.get(secret_id, last))
     for (_agent_id, day, tenant_id), number in of_agents.items():
         of_tenants[tenant_id, day, tenant_id] += number
-    days += [(*of, number) for sums in (of_agents, of_tenants) for of, number in sums.items()]
+        of_all[INSTALLATION, day, INSTALLATION] += number
+    days += [(*of, number) for sums in (of_agents, of_tenants, of_all) for of, number in sums.items()]
     days.sort()
     to_keys = [(key_id, number, last.replace(tzinfo=None)) for key_id, (number, last) in sorted(keys.items())]
     latest = timezone.now() + _CLOCK_DIFFERENCE
@@ -131,10 +134,14 @@ def add(
         KeySecret.objects.filter(earlier, pk=secret_id).update(last_used_at=last)
     outcomes.add(verifications)
     refusals.add(refused)
+    durations.add(took)
 
 
 def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[date, int]]:
-    """Return the uses of a key, an agent or a tenant on each day from `first` to `last`, including zeros."""
+    """Return the uses of a key, an agent or a tenant on each day from `first` to `last`, including zeros.
+
+    Those of all tenants together are those of INSTALLATION.
+    """
     rows = DailyUse.objects.in_tenants([tenant_id]).filter(subject=subject, day__range=(first, last))
     counted = dict(rows.values_list("day", "uses"))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
@@ -183,7 +190,7 @@ def total_since(subject: str, tenant_id: str, first: date | None) -> int:
 
 def sweep() -> int:
     """Delete the counts of keys, agents and tenants that no longer exist, and return their number."""
-    rows = DailyUse.unscoped.all()
+    rows = DailyUse.unscoped.exclude(subject=INSTALLATION)
     for model in (ApiKey.unscoped, Agent.unscoped, Tenant.objects):
         rows = rows.filter(~Exists(model.filter(pk=OuterRef("subject"))))
     return rows.delete()[0]

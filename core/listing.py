@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db.models import Model, QuerySet
 
 M = TypeVar("M", bound=Model)
+R = TypeVar("R")
 # Rows that a page may pass over whole. Beyond that their ids are read first, from an index.
 NEAR = 200
 # Clocks of machines differ by less, so that a row of a log with a greater id is not older by more.
@@ -45,6 +46,19 @@ class LogList(LargeList[M]):
     def after(self, cursor: Any) -> LogList[M]:
         """Return the rows with greater ids, ordered by id."""
         return LogList(self._rows.filter(pk__gt=cursor).order_by("pk"))
+
+
+class Sample(NamedTuple, Generic[R]):
+    """The first of some rows, and whether there are more, which nobody has counted."""
+
+    rows: list[R]
+    has_more: bool
+
+
+def sample_of(rows: QuerySet[M], most: int) -> Sample[M]:
+    """Return at most so many rows of a queryset."""
+    found = list(rows[: most + 1])
+    return Sample(found[:most], len(found) > most)
 
 
 def ids_of(rows: QuerySet[Any]) -> QuerySet[Any, Any]:

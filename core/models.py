@@ -270,3 +270,27 @@ class DeletedRows(models.Model):
 
     def __str__(self) -> str:
         return f"{self.deleted_id}: {self.number}"
+
+
+class RunningServer(models.Model):
+    """A `serve` that runs, or ended without saying so a short time ago (core.servers)."""
+
+    id = ExactCharField(max_length=32, primary_key=True)
+    host = models.CharField(max_length=80)
+    version = ExactCharField(max_length=50)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.version} on {self.host}"
+
+
+class Gauge(models.Model):
+    """A number that is counted now and then, because counting it takes too long for a page (core.gauges)."""
+
+    name = ExactCharField(max_length=50, primary_key=True)
+    number = models.PositiveBigIntegerField(null=True)
+    measured_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.number}"

@@ -33,6 +33,7 @@ ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [
     # Before Django's own apps, some of whose commands and templates they replace.
     "maim.server",
+    "dashboard",
     "core",
     "accounts",
     "unfold.apps.BasicAppConfig",  # before django.contrib.admin, whose templates it replaces

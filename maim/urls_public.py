@@ -116,5 +116,6 @@ urlpatterns = [
     path("account/reset-password", pages.PasswordResetPage.as_view()),
     path("account/verify-email", pages.EmailVerifyPage.as_view()),
     path("admin/oidc/", include((admin_sign_in, "admin_oidc"))),
+    path("admin/figures/", include("dashboard.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -48,7 +48,19 @@ from agents.services import templates
 from apikeys import services as apikeys
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges
 from apikeys.management.options import OPTIONS, add_issue_options, issue_data
-from apikeys.models import ApiKey, DailyUse, HourCount, KeySecret, MinuteCount, Notice, Refusal, UsageLogEntry
+from apikeys.models import (
+    ApiKey,
+    DailyRefusals,
+    DailyUse,
+    FiveMinuteCount,
+    HourCount,
+    KeySecret,
+    MinuteCount,
+    Notice,
+    Refusal,
+    UsageLogEntry,
+    VerificationTime,
+)
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
 from core.models import (
     Approval,
@@ -60,11 +72,13 @@ from core.models import (
     DeletedRows,
     Epoch,
     FeedEntry,
+    Gauge,
     IdempotentResponse,
     Invalidation,
     Lock,
     RevealCount,
     RowCount,
+    RunningServer,
 )
 from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
@@ -233,7 +247,10 @@ NOT_DECLARED: dict[type[Model], str] = {
     OwnershipOffer: "is made, accepted or withdrawn, never edited",
     RowCount: "is counted with the rows, never edited",
     MinuteCount: "is counted with verifications, never edited",
-    HourCount: "is summed up from minutes, never edited",
+    HourCount: "is counted with verifications, never edited",
+    FiveMinuteCount: "is counted with verifications, never edited",
+    DailyRefusals: "is counted with verifications, never edited",
+    VerificationTime: "is counted with verifications, never edited",
     TotpFactor: "is added and removed, see accounts.services.factors",
     Passkey: "is added, renamed and removed, see accounts.services.own_passkeys",
     PersonalToken: "is created, renamed and revoked, see accounts.services.personal_tokens",
@@ -266,6 +283,8 @@ NOT_DECLARED: dict[type[Model], str] = {
     Outcome: "is written once",
     RevealCount: "is counted, never edited",
     Epoch: "is a counter",
+    RunningServer: "is a process' state",
+    Gauge: "is measured",
     Approval: "is a worker's state",
     Invalidation: "is written once",
     FeedEntry: "is written once",

@@ -1,4 +1,4 @@
-"""Lists of large tables read few rows: each list, filter, order and search of both surfaces, the admin and commands."""
+"""Few rows read of large tables: by each list, filter, order and search of surfaces, admin and commands, and figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tests.support.client import SurfaceClient
 from tests.support.commands import run
 from tests.support.examples import TIMES
-from tests.support.large_lists import LISTS, List, cost_of
+from tests.support.large_lists import LISTS, List, cost_of, figures_of_pages
 from tests.support.large_tables import AGENT, TENANT, USER, Sizes, fill
 from tests.support.operators import sign_in
 from tests.support.people import OPERATOR
@@ -94,12 +94,17 @@ def run_command(case: List) -> None:
         assert run(case.path, *arguments, "--after", following).document["items"]
 
 
-def test_lists_read_few_rows_of_large_tables(read: Callable[[List], None]) -> None:
+def test_lists_and_figures_read_few_rows_of_large_tables(read: Callable[[List], None]) -> None:
     too_many = {}
     for case in LISTS:
         cost = cost_of(partial(read, case))
         if not is_counted(case) and (cost.reads > PER_ROW * case.size + passed_over(case) or cost.full_scans()):
             too_many[str(case)] = cost.reads, cost.full_scans()
+
+    for name, (figure, shown) in figures_of_pages().items():
+        cost = cost_of(figure)
+        if cost.reads > PER_ROW * shown or cost.full_scans():
+            too_many[name] = cost.reads, cost.full_scans()
 
     assert too_many == {}
 

@@ -24,7 +24,7 @@ from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.notices import QuotaLevel
 from apikeys.outcomes import Outcomes
 from apikeys.usage import Uses
-from apikeys.verification import VALID
+from apikeys.verification import EXPIRED
 from core.models import AuditEntry, DeletedObject, FeedEntry, RevealCount, RowCount
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
@@ -47,6 +47,7 @@ SOURCES = (
     "operations",
     "legacy",
     "internal_api",
+    "dashboard",
 )
 
 SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
@@ -101,6 +102,9 @@ MAY_GO_UNSCOPED = {
     "agents/services/agents.py::delete_agent": "locks the keys that go with their agent, which passed the gate",
     "agents/services/activity.py::sweep_activity": "deletes what is over, whosever it is",
     "*/admin.py": "operators see every tenant",
+    "dashboard/gauges.py": "counts every tenant's, for operators",
+    "dashboard/views.py": "operators see every tenant",
+    "apikeys/attention.py::_keys": "finds every tenant's, for operators, where no tenant is named",
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
     "internal_api/fastpath/agents.py::_agents": "answers the internal surface, which is trusted with every tenant",
     "tenants/services.py::delete_tenant": "names the agents and locks the keys that go with their tenant",
@@ -114,7 +118,8 @@ MAY_GO_UNSCOPED = {
     "apikeys/notices.py::_notify_expiries": "tells each tenant of its own keys",
     "apikeys/notices.py::_tell": "writes what happened to a key or quota of a tenant",
     "apikeys/notices.py::sweep": "deletes the notices that are over, whosever they were",
-    "apikeys/outcomes.py::_take": "deletes the counts of what is over, whosever it was",
+    "apikeys/outcomes.py::sweep": "deletes the counts of what is over, whosever it was",
+    "apikeys/outcomes.py::_delete_slice": "deletes the counts of what is over, whosever it was",
 }
 NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}
 
@@ -264,17 +269,19 @@ def count_use(key: ApiKey) -> None:
     """Count one use of a key, a refusal, and a verification of long ago."""
     now = timezone.now()
     for moment in (now - timedelta(days=9), now):
-        outcomes.add([Outcomes(moment, key.tenant_id, VALID, 1)])
+        outcomes.add([Outcomes(moment, key.tenant_id, key.agent_id, key.id, EXPIRED, 1)])
         outcomes.sweep()
     notices.notify_quotas([QuotaLevel(key.tenant_id, key.id, "all", 10, 80)])
     refuse(key.tenant, "request", key_id=key.id, agent_id=key.agent_id)
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 
 
-# The rows that a deletion leaves; of the verifications those of the whole installation.
+# The rows that a deletion leaves. Of the verifications it leaves those of the whole installation, and those of what is
+# deleted for as long as they are kept: they name nothing that is left, and no tenant.
 TRACES = {
     *("common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"),
-    *("apikeys.MinuteCount", "apikeys.HourCount"),
+    *("apikeys.MinuteCount", "apikeys.HourCount", "apikeys.FiveMinuteCount", "apikeys.DailyRefusals"),
+    "apikeys.DailyUse",
 }
 # The copy by which a deletion can be undone (core.undo).
 UNDO = {"common.DeletedObject", "common.DeletedRows"}

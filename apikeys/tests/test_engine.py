@@ -13,6 +13,7 @@ from time_machine import travel
 from agents import services as agents
 from apikeys import keyformat, services
 from apikeys.models import ApiKey, DailyUse, KeySecret
+from apikeys.outcomes import INSTALLATION
 from apikeys.tests.worker import Data, Worker, database_away, queries
 from apikeys.verification import (
     ADDRESS_NOT_ALLOWED,
@@ -343,11 +344,11 @@ class TestUses:
 
         assert worker.uses() == 1
 
-    def test_use_counts_for_the_key_its_agent_and_its_tenant(self, worker: Worker, data: Data) -> None:
+    def test_use_counts_for_the_key_its_agent_its_tenant_and_the_installation(self, worker: Worker, data: Data) -> None:
         with travel(NOON, tick=False):
             for _ in range(3):
                 worker.code(data.secret, use=True)
 
         assert worker.uses() == 3
         counted = {row.subject: (row.day, row.uses) for row in DailyUse.unscoped.all()}
-        assert counted == dict.fromkeys((data.key.id, data.agent.id, data.tenant.id), (NOON.date(), 3))
+        assert counted == dict.fromkeys((data.key.id, data.agent.id, data.tenant.id, INSTALLATION), (NOON.date(), 3))

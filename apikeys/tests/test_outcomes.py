@@ -1,21 +1,20 @@
-"""Verifications by minute, tenant and outcome: written once, read by minute or hour, kept for a time."""
+"""Verifications by outcome over time: written once for each period, read by period, kept for a time."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import connection
 from time_machine import travel
 
 from agents import services as agents
-from apikeys import outcomes, permissions, services
-from apikeys.models import ApiKey, DailyUse, HourCount, MinuteCount
+from apikeys import outcomes, permissions, services, usage
+from apikeys.models import ApiKey, DailyRefusals, DailyUse, FiveMinuteCount, HourCount, MinuteCount
 from apikeys.outcomes import HOUR, INSTALLATION, MINUTE, Outcomes, Period, Resolution
 from apikeys.tests.facts import facts
 from apikeys.tests.test_counting import committing_without_an_answer, refusing
@@ -42,7 +41,7 @@ from tests.support.people import OPERATOR, Person
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 A_MOMENT = timedelta(microseconds=1)
-OURS, THEIRS = facts(tenant_id="tenant_ours"), facts(key_id="key_2", tenant_id="tenant_theirs")
+OURS, THEIRS = facts(tenant_id="tenant_ours"), facts(key_id="key_2", agent_id="agent_2", tenant_id="tenant_theirs")
 
 
 @pytest.fixture
@@ -58,6 +57,20 @@ def _at_noon() -> Iterator[None]:
 
 def minutes() -> dict[tuple[str, datetime, str], int]:
     return {(row.tenant_id, row.start, row.outcome): row.number for row in MinuteCount.unscoped.all()}
+
+
+def counted(minute: datetime, tenant_id: str, outcome: str, number: int) -> Outcomes:
+    """Return verifications of a tenant's only key, or of keys that nobody has."""
+    of_key = ("agent_1", "key_1") if tenant_id else ("", "")
+    return Outcomes(minute, tenant_id, *of_key, outcome, number)
+
+
+def five_minutes() -> dict[tuple[str, datetime, str], int]:
+    return {(row.subject, row.start, row.outcome): row.number for row in FiveMinuteCount.objects.all()}
+
+
+def refused() -> dict[tuple[str, date, str], int]:
+    return {(row.subject, row.day, row.outcome): row.number for row in DailyRefusals.objects.all()}
 
 
 def hours() -> dict[tuple[str, datetime, str], int]:
@@ -88,6 +101,45 @@ class TestCounting:
             (INSTALLATION, NOON, VALID): 4,
             (INSTALLATION, NOON + MINUTE, VALID): 1,
         }
+
+    def test_verification_is_added_to_every_period_of_everything_that_it_is_about(self, counter: UseCounter) -> None:
+        at = NOON + 17 * MINUTE
+        for key, has_permission in ((OURS, True), (OURS, True), (OURS, False), (THEIRS, True)):
+            counter.count(key, at, has_permission=has_permission)
+        counter.count_refusal(Verdict(EXPIRED, THEIRS), at)
+        counter.count_refusal(Verdict(UNKNOWN), at)
+        counter.write()
+
+        assert minutes().keys() == {(tenant, at, code) for tenant, _hour, code in hours()}
+        assert hours() == {
+            ("tenant_ours", NOON, VALID): 2,
+            ("tenant_ours", NOON, PERMISSION_MISSING): 1,
+            ("tenant_theirs", NOON, VALID): 1,
+            ("tenant_theirs", NOON, EXPIRED): 1,
+            (INSTALLATION, NOON, VALID): 3,
+            (INSTALLATION, NOON, PERMISSION_MISSING): 1,
+            (INSTALLATION, NOON, EXPIRED): 1,
+            (INSTALLATION, NOON, UNKNOWN): 1,
+        }
+        quarter = NOON + 15 * MINUTE
+        assert five_minutes() == {
+            **{(subject, quarter, VALID): 2 for subject in ("key_1", "agent_1")},
+            **{(subject, quarter, PERMISSION_MISSING): 1 for subject in ("key_1", "agent_1")},
+            **{(subject, quarter, code): 1 for subject in ("key_2", "agent_2") for code in (VALID, EXPIRED)},
+        }
+        today = NOON.date()
+        assert refused() == {
+            **{(subject, today, PERMISSION_MISSING): 1 for subject in ("key_1", "agent_1", "tenant_ours", "")},
+            **{(subject, today, EXPIRED): 1 for subject in ("key_2", "agent_2", "tenant_theirs", "")},
+            (INSTALLATION, today, UNKNOWN): 1,
+        }
+        assert usage.by_day(INSTALLATION, INSTALLATION, today, today) == [(today, 4)]
+
+    def test_key_that_is_only_refused_is_not_used(self, counter: UseCounter) -> None:
+        counter.count_refusal(Verdict(DISABLED, OURS), NOON)
+        counter.write()
+
+        assert not DailyUse.unscoped.exists()
 
     def test_refusals_count_for_the_tenant_and_those_of_unknown_keys_for_none(self, counter: UseCounter) -> None:
         for _ in range(3):
@@ -264,64 +316,34 @@ class TestVerification:
 
 @pytest.mark.usefixtures("_at_noon")
 class TestSweep:
-    def test_minutes_of_two_days_ago_become_hours(self) -> None:
-        old = NOON - outcomes.MINUTES_KEPT_FOR - HOUR
-        for minute in (old, old + 59 * MINUTE, old + HOUR):
-            outcomes.add([Outcomes(minute, "tenant_ours", VALID, 2), Outcomes(minute, INSTALLATION, UNKNOWN, 1)])
+    def test_counts_are_deleted_when_their_time_is_over(self) -> None:
+        for kept_for in (outcomes.MINUTES_KEPT_FOR, outcomes.FIVE_MINUTES_KEPT_FOR, outcomes.HOURS_KEPT_FOR):
+            outcomes.add([counted(NOON - kept_for - ago, "tenant_ours", DISABLED, 1) for ago in (MINUTE, 0 * MINUTE)])
 
         call_command("sweep")
 
-        assert {start for _tenant, start, _outcome in minutes()} == {old + HOUR}
-        assert hours() == {
-            ("tenant_ours", old, VALID): 4,
-            (INSTALLATION, old, VALID): 4,
-            (INSTALLATION, old, UNKNOWN): 2,
-        }
-
-    def test_minutes_that_arrive_late_are_added_to_their_hour(self) -> None:
-        old = NOON - timedelta(days=3)
-        for _ in range(3):
-            outcomes.add([Outcomes(old, "tenant_ours", VALID, 2)])
-            outcomes.sweep()
-
-        assert minutes() == {}
-        assert hours() == {("tenant_ours", old, VALID): 6, (INSTALLATION, old, VALID): 6}
-
-    def test_hours_are_deleted_after_ninety_days(self) -> None:
-        last = NOON - outcomes.HOURS_KEPT_FOR
-        outcomes.add([Outcomes(last + ago * HOUR, "tenant_ours", VALID, 1) for ago in (-2, -1, 0)])
-
-        assert outcomes.sweep() == 6 + 4, "minutes that became hours, and hours that were deleted"
-
-        assert hours() == {("tenant_ours", last, VALID): 1, (INSTALLATION, last, VALID): 1}
+        assert min(start for _tenant, start, _outcome in minutes()) == NOON - outcomes.MINUTES_KEPT_FOR
+        assert min(start for _subject, start, _outcome in five_minutes()) == NOON - outcomes.FIVE_MINUTES_KEPT_FOR
+        assert min(start for _tenant, start, _outcome in hours()) == NOON - outcomes.HOURS_KEPT_FOR
+        assert min(day for _subject, day, _outcome in refused()) == (NOON - outcomes.DAYS_KEPT_FOR).date()
 
     def test_many_rows_are_swept_in_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(outcomes, "SLICE", 4)
         old = NOON - timedelta(days=3)
-        outcomes.add([Outcomes(old + number * MINUTE, f"tenant_{number % 3}", VALID, 1) for number in range(60)])
+        outcomes.add([counted(old + number * MINUTE, f"tenant_{number % 3}", VALID, 1) for number in range(60)])
 
-        outcomes.sweep()
+        assert outcomes.sweep() == 60 * 2 + 12 * 2, "minutes of tenants and all, and five minutes of key and agent"
 
-        assert minutes() == {}
+        assert minutes() == five_minutes() == {}
         assert sum(hours().values()) == 120
-        assert hours()[INSTALLATION, old, VALID] == 60
-
-    def test_failed_slice_leaves_everything_as_it_was(self) -> None:
-        outcomes.add([Outcomes(NOON - timedelta(days=3), "tenant_ours", VALID, 1)])
-        before = minutes()
-
-        with refusing([], when=lambda sql: "DELETE FROM" in sql), pytest.raises(OperationalError):
-            outcomes.sweep()
-
-        assert (minutes(), hours()) == (before, {})
 
 
 @pytest.mark.usefixtures("_at_noon")
 class TestReading:
     def test_minutes_and_hours_of_a_tenant(self) -> None:
         before = NOON - HOUR
-        outcomes.add([Outcomes(before + 58 * MINUTE, "tenant_ours", VALID, 1), Outcomes(NOON, "tenant_ours", VALID, 2)])
-        outcomes.add([Outcomes(NOON, "tenant_ours", DISABLED, 3), Outcomes(NOON, "tenant_theirs", VALID, 4)])
+        outcomes.add([counted(before + 58 * MINUTE, "tenant_ours", VALID, 1), counted(NOON, "tenant_ours", VALID, 2)])
+        outcomes.add([counted(NOON, "tenant_ours", DISABLED, 3), counted(NOON, "tenant_theirs", VALID, 4)])
 
         assert outcomes.read("tenant_ours", NOON - 2 * MINUTE, NOON, Resolution.MINUTE) == [
             Period(NOON - 2 * MINUTE, {VALID: 1}),
@@ -334,20 +356,10 @@ class TestReading:
         ]
 
     def test_installation_has_all_tenants_and_keys_of_none(self) -> None:
-        counts = [Outcomes(NOON, tenant_id, VALID, 2) for tenant_id in ("tenant_ours", "tenant_theirs")]
-        outcomes.add([*counts, Outcomes(NOON, INSTALLATION, UNKNOWN, 3)])
+        counts = [counted(NOON, tenant_id, VALID, 2) for tenant_id in ("tenant_ours", "tenant_theirs")]
+        outcomes.add([*counts, counted(NOON, INSTALLATION, UNKNOWN, 3)])
 
         assert read(INSTALLATION) == {NOON: {VALID: 4, UNKNOWN: 3}}
-
-    def test_hours_are_whole_while_the_sweep_is_between_two_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        old = NOON - timedelta(days=3)
-        outcomes.add([Outcomes(old + number * MINUTE, "tenant_ours", VALID, 1) for number in range(60)])
-        monkeypatch.setattr(outcomes, "SLICE", 31)
-
-        outcomes._roll_up(NOON - outcomes.MINUTES_KEPT_FOR)
-
-        assert Counter(start for _tenant, start, _outcome in hours()) == {old: 2}
-        assert read("tenant_ours", Resolution.HOUR) == {old: {VALID: 60}}
 
     @pytest.mark.parametrize("resolution", Resolution)
     def test_range_ends_where_nothing_is_kept_any_more(self, resolution: Resolution) -> None:
@@ -363,8 +375,7 @@ class TestReading:
 
 def test_deleted_tenant_takes_its_counts_with_it(alice: Person, charlie: Person) -> None:
     for tenant in (alice.tenant, charlie.tenant):
-        outcomes.add([Outcomes(NOON, tenant.id, VALID, 2), Outcomes(NOON + MINUTE, tenant.id, DISABLED, 1)])
-    HourCount.unscoped.create(tenant=alice.tenant, start=NOON, outcome=VALID, number=7)
+        outcomes.add([counted(NOON, tenant.id, VALID, 2), counted(NOON + MINUTE, tenant.id, DISABLED, 1)])
 
     tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
 
@@ -381,7 +392,7 @@ class TestRowsRead:
     def _many_rows(self) -> None:
         starts = [NOON - number * MINUTE for number in range(500)]
         tenant_ids = "tenant_ours", "tenant_theirs"
-        outcomes.add([Outcomes(start, tenant_id, VALID, 1) for start in starts for tenant_id in tenant_ids])
+        outcomes.add([counted(start, tenant_id, VALID, 1) for start in starts for tenant_id in tenant_ids])
 
     @pytest.mark.parametrize("tenant_id", ["tenant_ours", INSTALLATION])
     def test_reading_reads_its_range(self, tenant_id: str) -> None:
@@ -393,10 +404,10 @@ class TestRowsRead:
     def test_sweeping_reads_what_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(outcomes, "SLICE", 50)
         old = NOON - timedelta(days=3)
-        outcomes.add([Outcomes(old + number * MINUTE, "tenant_ours", VALID, 1) for number in range(200)])
+        outcomes.add([counted(old + number * MINUTE, "tenant_ours", VALID, 1) for number in range(200)])
 
-        with rows_read(at_most=400 * 5):
-            assert outcomes.sweep() == 400
+        with rows_read(at_most=480 * 5):
+            assert outcomes.sweep() == 480
 
 
 @contextmanager

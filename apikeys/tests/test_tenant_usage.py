@@ -43,7 +43,7 @@ def read(person: Person, **query: Any) -> dict[str, Any]:
 
 
 def count(person: Person, ago: timedelta, outcome: str, number: int) -> None:
-    outcomes.add([Outcomes(NOW - ago, person.tenant.id, outcome, number)])
+    outcomes.add([Outcomes(NOW - ago, person.tenant.id, "agent_1", "key_1", outcome, number)])
 
 
 def use(key: ApiKey, number: int, day: date = TODAY) -> None:

@@ -14,6 +14,7 @@ from time_machine import travel
 from agents import services as agents
 from apikeys import services, usage
 from apikeys.models import DailyUse
+from apikeys.outcomes import INSTALLATION
 from apikeys.services import IssuedKey
 from tenants import services as tenants
 from tests.support.client import SurfaceClient
@@ -199,6 +200,7 @@ class TestWhatIsGone:
         kept = {
             *(data.key.key.id, data.agent.id, data.agent.tenant_id),
             *(strangers.key.id, strangers.key.agent_id, charlie.tenant.id),
+            INSTALLATION,
         }
 
         assert usage.sweep() == 3
@@ -207,11 +209,11 @@ class TestWhatIsGone:
         assert data.totals() == {"key": 1, "agent": 2, "tenant": 3}
         assert usage.sweep() == 0
 
-    def test_a_deleted_tenant_leaves_no_counts(self, data: Data, charlie: Person) -> None:
+    def test_a_deleted_tenant_leaves_its_uses_to_the_installation_alone(self, data: Data, charlie: Person) -> None:
         data.validate(data.key, make_key(make_agent(charlie.tenant)))
         tenants.delete_tenant(actor=OPERATOR, tenant=data.alice.tenant)
 
-        assert set(DailyUse.unscoped.values_list("tenant_id", flat=True)) == {charlie.tenant.id}
+        assert set(DailyUse.unscoped.values_list("tenant_id", flat=True)) == {charlie.tenant.id, INSTALLATION}
 
 
 class TestRange:

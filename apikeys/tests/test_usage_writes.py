@@ -16,6 +16,7 @@ from time_machine import travel
 from agents import services as agents
 from apikeys import services, usage
 from apikeys.models import ApiKey, DailyUse, KeySecret
+from apikeys.outcomes import INSTALLATION
 from apikeys.usage import Uses
 from core import db
 from tenants import services as tenants
@@ -49,8 +50,9 @@ def uses(key: ApiKey, number: int, last: datetime = NOON, secret: KeySecret | No
 
 
 def counts() -> dict[tuple[str, date], int]:
-    """Everything that is counted."""
-    return {(row.subject, row.day): row.uses for row in DailyUse.unscoped.all()}
+    """Everything that is counted, but the uses of the whole installation, which are those of all tenants."""
+    rows = {(row.subject, row.day): row.uses for row in DailyUse.unscoped.all()}
+    return {by: uses for by, uses in rows.items() if by[0] != INSTALLATION}
 
 
 def rotated_out(key: ApiKey) -> KeySecret:
@@ -80,6 +82,7 @@ def test_keys_agents_and_tenants_get_what_is_theirs(data: Data, charlie: Person)
         (data.agent.tenant_id, yesterday.date()): 5,
         (charlie.tenant.id, TODAY): 4000,
     }
+    assert usage.by_day(INSTALLATION, INSTALLATION, yesterday.date(), TODAY) == [(yesterday.date(), 5), (TODAY, 4321)]
     numbers = dict(ApiKey.unscoped.values_list("id", "usage_count"))
     assert numbers == {mine.id: 6, sibling.id: 20, other.id: 300, strangers.id: 4000}
 

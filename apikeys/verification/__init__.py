@@ -10,6 +10,7 @@ that change, by any worker on any machine (core.epoch explains how). Data flows 
     records   facts of keys from the database
     limits    rate limits and quotas
     counting  the number of uses of each key, and of refusals
+    durations how long verifications took
     refusals  why keys were refused, for their tenants
     verdicts  the types that these modules exchange
 """
@@ -62,6 +63,7 @@ __all__ = [
     "database_is_available",
     "note_refusal",
     "nudge",
+    "record_duration",
     "start",
     "stop",
     "verify",
@@ -76,6 +78,7 @@ verify_all = _engine.verify_all
 verify_cached = _engine.verify_cached
 verify_stale = _engine.verify_stale
 note_refusal = _engine.note_refusal
+record_duration = _engine.record_duration
 database_is_available = _engine.database_is_available
 nudge = _engine.nudge
 start = _engine.start

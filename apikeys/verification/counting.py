@@ -14,7 +14,7 @@ import logging
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from apikeys import notices, usage
 from apikeys.outcomes import INSTALLATION, MINUTE, Outcomes
 from apikeys.refusals import Refused
 from apikeys.usage import Uses
+from apikeys.verification.durations import DurationCounts
 from apikeys.verification.quota_notes import QuotaNotes
 from apikeys.verification.refusals import RefusalLog
 from apikeys.verification.verdicts import PERMISSION_MISSING, VALID, KeyFacts, Verdict
@@ -40,12 +41,21 @@ MAX_KEPT_OUTCOMES = 100_000
 
 
 class _Sum:
-    """The uses of one secret of a key in one minute."""
+    """The uses and refusals of one secret of a key in one minute.
 
-    __slots__ = ("facts", "last", "number")
+    A use without the permission that its client required is in both.
+    """
+
+    __slots__ = ("facts", "last", "number", "refusals")
 
     def __init__(self, facts: KeyFacts, moment: datetime) -> None:
-        self.facts, self.number, self.last = facts, 1, moment
+        self.facts, self.number, self.last = facts, 0, moment
+        self.refusals: dict[str, int] | None = None  # by code, of the few keys that have any
+
+    def refuse(self, code: str) -> None:
+        if self.refusals is None:
+            self.refusals = defaultdict(int)
+        self.refusals[code] += 1
 
     def uses(self) -> Uses:
         facts, last = self.facts, self.last
@@ -53,33 +63,33 @@ class _Sum:
             facts.key_id, last.date(), facts.agent_id, facts.tenant_id, facts.rotated_secret_id, self.number, last
         )
 
+    def outcomes(self) -> dict[str, int]:
+        """Return the numbers of verifications by code."""
+        if self.refusals is None:
+            return {VALID: self.number}
+        valid = self.number - self.refusals.get(PERMISSION_MISSING, 0)
+        return {**self.refusals, VALID: valid} if valid else self.refusals
+
 
 class _Minute:
-    """The counts of one minute: uses by the identity of facts, which a sum keeps alive, and refusals.
+    """The counts of a minute: of keys, by the identity of facts that a sum keeps alive, and of unknown keys."""
 
-    A use without the permission that its client required is in both.
-    """
-
-    __slots__ = ("end", "refusals", "start", "sums")
+    __slots__ = ("end", "start", "sums", "unknown")
 
     def __init__(self, moment: datetime) -> None:
         self.start = moment.replace(second=0, microsecond=0)
         self.end = self.start + MINUTE
         self.sums: dict[int, _Sum] = {}
-        self.refusals: defaultdict[tuple[str, str], int] = defaultdict(int)  # by tenant and code
+        self.unknown: defaultdict[str, int] = defaultdict(int)  # refusals by code
 
-    def outcomes(self) -> dict[tuple[str, str], int]:
-        """Return the numbers of verifications by tenant and code."""
-        valid: defaultdict[str, int] = defaultdict(int)
+    def outcomes(self) -> Iterator[Outcomes]:
+        """Yield the numbers of verifications."""
         for each in self.sums.values():
-            valid[each.facts.tenant_id] += each.number
-        for (tenant_id, code), number in self.refusals.items():
-            if code == PERMISSION_MISSING:
-                valid[tenant_id] -= number
-        return {(tenant_id, VALID): number for tenant_id, number in valid.items() if number} | self.refusals
-
-
-_OutcomeSums = defaultdict[tuple[datetime, str, str], int]  # by minute, tenant and code
+            facts = each.facts
+            for code, number in each.outcomes().items():
+                yield Outcomes(self.start, facts.tenant_id, facts.agent_id, facts.key_id, code, number)
+        for code, number in self.unknown.items():
+            yield Outcomes(self.start, INSTALLATION, "", "", code, number)
 
 
 class _Content(NamedTuple):
@@ -88,6 +98,7 @@ class _Content(NamedTuple):
     uses: list[Uses]
     outcomes: list[Outcomes]
     refusals: list[Refused]
+    took: list[int]
 
 
 class UseCounter:
@@ -95,13 +106,14 @@ class UseCounter:
 
     def __init__(self) -> None:
         self.refusal_log = RefusalLog()
+        self.durations = DurationCounts()
         self.quota_notes = QuotaNotes()
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._minute = _Minute(datetime(1970, 1, 1, tzinfo=UTC))
         self._past: list[_Minute] = []
         self._queue: list[Uses] = []  # uses that could not be written
-        self._outcomes: _OutcomeSums = defaultdict(int)  # the same of outcomes
+        self._outcomes: list[Outcomes] = []  # the same of outcomes
         self._batch = Batch(secrets.token_hex(16), 0)  # the latest batch
         self._unconfirmed: _Content | None = None  # the content of the latest batch, until it is known to be written
         self._stopping = threading.Event()
@@ -114,18 +126,24 @@ class UseCounter:
             minute = self._minute_of(moment)
             found = minute.sums.get(by)
             if found is None:
-                minute.sums[by] = _Sum(facts, moment)
-            else:
-                found.number += 1
-                found.last = moment
+                found = minute.sums[by] = _Sum(facts, moment)
+            found.number += 1
+            found.last = moment
             if not has_permission:
-                minute.refusals[facts.tenant_id, PERMISSION_MISSING] += 1
+                found.refuse(PERMISSION_MISSING)
 
     def count_refusal(self, verdict: Verdict, moment: datetime) -> None:
-        """Add one refusal, to the key's tenant if the key is known."""
-        tenant_id = INSTALLATION if verdict.facts is None else verdict.facts.tenant_id
+        """Add one refusal, to the key if it is known."""
+        facts = verdict.facts
         with self._lock:
-            self._minute_of(moment).refusals[tenant_id, verdict.code] += 1
+            minute = self._minute_of(moment)
+            if facts is None:
+                minute.unknown[verdict.code] += 1
+                return
+            found = minute.sums.get(id(facts))
+            if found is None:
+                found = minute.sums[id(facts)] = _Sum(facts, moment)
+            found.refuse(verdict.code)
 
     def start(self) -> None:
         """Begin to write what is counted, until `stop`."""
@@ -146,19 +164,19 @@ class UseCounter:
 
     def _write(self) -> None:
         queue, outcomes = self._collect()
-        refusals = self.refusal_log.take()
+        refusals, took = self.refusal_log.take(), self.durations.take()
         primary.drop_obsolete_connection()
         try:
-            while self._unconfirmed is not None or queue or outcomes or refusals:
+            while self._unconfirmed is not None or queue or outcomes or refusals or took:
                 if self._unconfirmed is None:
                     self._unconfirmed = _Content(
-                        queue[:MAX_BATCH_SIZE], outcomes[:MAX_BATCH_SIZE], refusals[:MAX_BATCH_SIZE]
+                        queue[:MAX_BATCH_SIZE], outcomes[:MAX_BATCH_SIZE], refusals[:MAX_BATCH_SIZE], took
                     )
                     queue, outcomes = queue[MAX_BATCH_SIZE:], outcomes[MAX_BATCH_SIZE:]
-                    refusals = refusals[MAX_BATCH_SIZE:]
+                    refusals, took = refusals[MAX_BATCH_SIZE:], []
                     self._batch = self._batch._replace(number=self._batch.number + 1)
-                uses, counted, refused = self._unconfirmed
-                usage.add(uses, self._batch, counted, refused)
+                content = self._unconfirmed
+                usage.add(content.uses, self._batch, content.outcomes, content.refusals, content.took)
                 self._unconfirmed = None
         except Error as error:
             log.warning("uses are kept until the database takes them: %s", error)
@@ -167,8 +185,8 @@ class UseCounter:
             # Also after an unexpected exception, or the uses would be lost.
             self._queue = queue
             self.refusal_log.put_back(refusals)
-            for minute, tenant_id, code, number in outcomes:
-                self._outcomes[minute, tenant_id, code] += number
+            self.durations.put_back(took)
+            self._outcomes = outcomes
 
     def _tell_quotas(self) -> None:
         """Tell tenants of the quotas that were noted. Keep what the database does not accept for the next time."""
@@ -187,16 +205,14 @@ class UseCounter:
         with self._lock:
             minutes, self._past = [*self._past, self._minute], []
             self._minute = _Minute(self._minute.start)
-        counted = [each.uses() for minute in minutes for each in minute.sums.values()]
-        outcomes, self._outcomes = self._outcomes, defaultdict(int)
-        for minute in minutes:
-            for (tenant_id, code), number in minute.outcomes().items():
-                outcomes[minute.start, tenant_id, code] += number
-        if len(outcomes) > MAX_KEPT_OUTCOMES:
-            outcomes = _by_hour(outcomes)
-        # Queued uses are merged with those of the same keys, or the queue would grow as long as the database is away.
-        queue = _merged([*self._queue, *counted]) if self._queue else counted
-        return queue, [Outcomes(*by, number) for by, number in outcomes.items()]
+        counted = [each.uses() for minute in minutes for each in minute.sums.values() if each.number]
+        outcomes = [each for minute in minutes for each in minute.outcomes()]
+        # What is queued is merged with what is new, or it would grow as long as the database is away.
+        if self._queue:
+            counted = _merged([*self._queue, *counted])
+        if self._outcomes:
+            outcomes = _merged_outcomes([*self._outcomes, *outcomes])
+        return counted, outcomes
 
     def _minute_of(self, moment: datetime) -> _Minute:
         """Return the minute of a moment: the latest one, or a new one."""
@@ -226,9 +242,11 @@ def _merged(several: Iterable[Uses]) -> list[Uses]:
     return list(merged.values())
 
 
-def _by_hour(sums: Mapping[tuple[datetime, str, str], int]) -> _OutcomeSums:
-    """Return one sum for each hour, tenant and code, with the hour's first minute in place of the others."""
-    merged: _OutcomeSums = defaultdict(int)
-    for (minute, tenant_id, code), number in sums.items():
-        merged[minute.replace(minute=0), tenant_id, code] += number
-    return merged
+def _merged_outcomes(several: list[Outcomes]) -> list[Outcomes]:
+    """Return one entry for each key, code and minute. Of too many, the first minute of an hour stands for the hour."""
+    if len(several) > MAX_KEPT_OUTCOMES:
+        several = [each._replace(minute=each.minute.replace(minute=0)) for each in several]
+    sums: defaultdict[tuple[datetime, str, str, str, str], int] = defaultdict(int)
+    for each in several:
+        sums[each[:5]] += each.number
+    return [Outcomes(*by, number) for by, number in sums.items()]

@@ -43,6 +43,8 @@ class Engine:
         self._cache = KeyCache(settings.REMEMBERED_KEYS)
         self._lease = Lease(self._cache)
         self._counter = UseCounter()
+        # Called with the seconds from a request to its response, for each verification.
+        self.record_duration = self._counter.durations.add
         self._limiter: Limiter = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else InMemoryLimiter()
         self._is_started = False
 

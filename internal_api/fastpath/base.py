@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
+from apikeys import verification
 from core.http import hosts, metrics, request_id
 from core.http.request_context import RequestContext
 from internal_api.fastpath.replies import Reply, unavailable_reply
@@ -90,3 +91,5 @@ class Handler(ABC):
         """Count the reply that is sent. Another one, which came too late, is not counted."""
         seconds = time.perf_counter() - self.context.started
         metrics.record_fastpath_request(self.port, self.method, self.route, reply.status, seconds, reply.verdict)
+        if reply.verdict is not None:
+            verification.record_duration(seconds)

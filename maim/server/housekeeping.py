@@ -17,9 +17,9 @@ from accounts.services import (
     sweep_unconfirmed,
 )
 from agents.services import sweep_activity
-from apikeys import notices, outcomes, recount, refusals, usage
+from apikeys import durations, notices, outcomes, recount, refusals, usage
 from apikeys.usage_log import sweep_usage_log
-from core import approvals, change_feed, epoch, idempotency
+from core import approvals, change_feed, epoch, idempotency, servers
 from core.audit_chain import retention
 from core.undo import restoring
 from operations.services import sweep as sweep_operations
@@ -47,10 +47,12 @@ def sweep() -> dict[str, int]:
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
         "verification counts": outcomes.sweep(),
+        "durations of verifications": durations.sweep(),
         "notices": notices.sweep(),
         "refused verifications": refusals.sweep(),
         "invalidations": epoch.sweep(),
         "approvals": approvals.sweep(),
+        "servers that were killed": servers.sweep(),
         "changes": change_feed.sweep(),
         "idempotent answers": idempotency.sweep(),
         "deleted objects": restoring.sweep(),

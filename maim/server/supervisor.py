@@ -5,6 +5,7 @@
            ├─ sender of mails
            ├─ auditor, which chains audit entries
            ├─ worker of bulk operations
+           ├─ reporter, which tells what runs
            └─ sweep, once an hour
 
 The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
@@ -36,12 +37,14 @@ from granian.server import Server
 from core import nudges
 from core.http import metrics
 from core.http.surfaces import INTERNAL, SURFACES, Surface
+from core.servers import ThisServer
 from maim.server import database, group, housekeeping
 from maim.server.auditor import Auditor
 from maim.server.background import BackgroundProcess
 from maim.server.bulk_worker import BulkWorker
 from maim.server.connections import accepted_connections, raise_file_limit
 from maim.server.mailer import Mailer
+from maim.server.reporter import Reporter
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
 log = logging.getLogger("maim.server")
@@ -58,6 +61,7 @@ BACKGROUND: dict[str, type[BackgroundProcess]] = {
     "sender of mails": Mailer,
     "auditor": Auditor,
     "worker of bulk operations": BulkWorker,
+    "reporter": Reporter,
 }
 
 _fork = multiprocessing.get_context("fork")
@@ -93,6 +97,7 @@ class Supervisor:
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.use_shared_directory(metrics_dir)
         nudges.open_pipe()
+        Reporter.server = ThisServer()
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
         try:

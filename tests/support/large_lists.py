@@ -5,10 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import connection
+from time_machine import travel
 
+from agents.models import Agent
+from apikeys import attention, rankings, statistics
+from apikeys.models import ApiKey
+from apikeys.statistics import EVERYTHING, Span, Subject
+from core import servers
+from core.audit_history import last_changes, last_changes_in
+from dashboard import figures, gauges
+from tenants.models import Tenant
 from tests.support.large_tables import AGENT, TENANT, USER
 
 KEY_FILTERS = ("status=active", "status=disabled", "status=expired", "expires_within_days=30", "never_used=true",
@@ -112,6 +122,42 @@ LISTS = [
     *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
             "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
 ]  # fmt: skip
+
+
+def figures_of_pages() -> dict[str, tuple[Callable[[], Any], int]]:
+    """Return each figure of the dashboard and of pages, with the number of rows that it shows."""
+    tenant, agent = Tenant.objects.get(pk=TENANT), Agent.unscoped.get(pk=AGENT)
+    key = ApiKey.unscoped.filter(agent=agent).order_by("created_at", "id")[0]
+    lists: dict[str, tuple[Callable[[], Any], int]] = {
+        "rankings": (rankings.rank, 20),
+        "expiring keys": (attention.expiring_keys, 10),
+        "expiring keys of a tenant": (lambda: attention.expiring_keys(TENANT), 10),
+        "never used keys": (partial(_in_a_week, attention.never_used_keys), 10),
+        "never used keys of a tenant": (partial(_in_a_week, attention.never_used_keys, TENANT), 10),
+        "leaked secrets": (attention.leaked_secrets, 10),
+        "alive agents of a tenant": (lambda: figures.alive_agents(tenant), 10),
+        "last changes of an agent": (lambda: last_changes(AGENT), 10),
+        "last changes in a tenant": (lambda: last_changes_in(TENANT), 10),
+        "gauges": (gauges.read, 4),
+        "servers": (servers.running, 1),
+    }
+    subjects = {"all": EVERYTHING, TENANT: Subject.tenant(TENANT), AGENT: Subject.of(agent), key.id: Subject.of(key)}
+    series = {
+        f"verifications of {name}, {span.value}": (partial(statistics.verifications, subject, span), 2 * periods)
+        for name, subject in subjects.items()
+        for span, periods in ((Span.HOUR, 60 if subject.has_minutes else 12), (Span.DAY, 24), (Span.MONTH, 30))
+    }
+    times = {
+        f"durations, {span.value}": (partial(figures.verification_times, span), periods)
+        for span, periods in ((Span.HOUR, 60), (Span.DAY, 24), (Span.MONTH, 30))
+    }
+    return {**lists, **series, **times}
+
+
+def _in_a_week(figure: Callable[..., Any], *arguments: Any) -> None:
+    """Read a figure when all keys are old enough to be in it."""
+    with travel(datetime.now(UTC) + attention.UNUSED_FOR + timedelta(hours=1)):
+        assert figure(*arguments).rows
 
 
 class Cost(NamedTuple):

@@ -75,7 +75,8 @@ def fill(sizes: Sizes) -> None:
             expires_at="IF(seq % 7 = 0, TIMESTAMPADD(HOUR, seq % 2000 - 200, UTC_TIMESTAMP(6)), NULL)",
             last_used_at="IF(seq % 3 = 0, NULL, TIMESTAMPADD(HOUR, 0 - seq % 5000, UTC_TIMESTAMP(6)))")  # fmt: skip
     _insert("apikeys.KeySecret", rows, key_id="CONCAT('key_', LEFT(SHA1(seq), 12))",
-            digest="SHA2(CONCAT('d', seq), 256)", pepper_id="1", hint="LPAD(HEX(seq % 65536), 4, '0')")  # fmt: skip
+            digest="SHA2(CONCAT('d', seq), 256)", pepper_id="1", hint="LPAD(HEX(seq % 65536), 4, '0')",
+            leaked_at="IF(seq % 100 = 0, UTC_TIMESTAMP(6), NULL)")  # fmt: skip
     _insert("agents.AgentActivity", sizes.agents, agent_id="CONCAT('agent_', seq)", tenant_id=f"'{TENANT}'",
             last_seen_at="UTC_TIMESTAMP(6)", ttl_seconds="86400",
             expires_at="TIMESTAMPADD(DAY, 1, UTC_TIMESTAMP(6))")  # fmt: skip
@@ -95,11 +96,52 @@ def fill(sizes: Sizes) -> None:
             actor_id=f"IF(seq % 2, '{USER}', NULL)", object_type="'key'", object_id="CONCAT('key_', seq % 1000)",
             tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             request_id="SHA2(seq, 224)", address="'127.0.0.1'")  # fmt: skip
+    _fill_counts(sizes)
     recount()
     with connection.cursor() as cursor:
         tables = (model._meta.db_table for model in apps.get_models() if model._meta.managed)
         cursor.execute(f"ANALYZE TABLE {', '.join(tables)} PERSISTENT FOR COLUMNS () INDEXES ()")
         cursor.fetchall()
+
+
+def _fill_counts(sizes: Sizes) -> None:
+    """Count verifications in every period that is kept: of the installation, a tenant, an agent, a key, and others."""
+    begin = {
+        "MINUTE": "TIMESTAMPADD(MINUTE, 0 - {ago}, DATE_FORMAT(UTC_TIMESTAMP(), '%Y-%m-%d %H:%i:00'))",
+        "HOUR": "TIMESTAMPADD(HOUR, 0 - {ago}, DATE_FORMAT(UTC_TIMESTAMP(), '%Y-%m-%d %H:00:00'))",
+        "FIVE": "TIMESTAMPADD(MINUTE, 0 - 5 * ({ago}), FROM_UNIXTIME(300 * (UNIX_TIMESTAMP() DIV 300)))",
+        "DAY": "TIMESTAMPADD(DAY, 0 - ({ago}), UTC_DATE())",
+    }
+    outcome = "ELT(1 + seq % 2, 'VALID', 'AUTH_004')"
+    for model, unit, periods in (("MinuteCount", "MINUTE", 2880), ("HourCount", "HOUR", 2160)):
+        for tenant_id in ("", TENANT):
+            _insert(f"apikeys.{model}", 2 * periods, tenant_id=f"'{tenant_id}'", outcome=outcome, number="seq",
+                    start=begin[unit].format(ago="(seq DIV 2)"))  # fmt: skip
+    for code in ("VALID", "AUTH_007"):
+        # Of each tenant, in this hour and the last, and in this minute and the last.
+        for model, unit in (("MinuteCount", "MINUTE"), ("HourCount", "HOUR")):
+            _insert(f"apikeys.{model}", 2 * sizes.tenants, outcome=f"'{code}'", number="seq % 1000",
+                    tenant_id="CONCAT('tenant_', 1 + seq DIV 2)",
+                    start=begin[unit].format(ago="(seq % 2)"))  # fmt: skip
+    key = "CONCAT('key_', LEFT(SHA1(1), 12))"
+    for subject in (f"'{AGENT}'", key):
+        _insert("apikeys.FiveMinuteCount", 600, subject=subject, outcome=outcome, number="seq",
+                start=begin["FIVE"].format(ago="seq DIV 2"))  # fmt: skip
+    _insert("apikeys.FiveMinuteCount", sizes.rows, subject="CONCAT('key_of_', seq)", outcome=outcome, number="seq",
+            start=begin["FIVE"].format(ago="0"))  # fmt: skip
+    for subject, tenant in (("''", ""), (f"'{TENANT}'", TENANT), (f"'{AGENT}'", TENANT), (key, TENANT)):
+        _insert("apikeys.DailyUse", 400, subject=subject, day=begin["DAY"].format(ago="seq - 1"), uses="seq",
+                tenant_id=f"'{tenant}'")  # fmt: skip
+        _insert("apikeys.DailyRefusals", 180, subject=subject, day=begin["DAY"].format(ago="seq DIV 2"),
+                outcome="ELT(1 + seq % 2, 'AUTH_002', 'AUTH_004')", number="seq")  # fmt: skip
+    _insert("apikeys.DailyUse", sizes.rows, subject="CONCAT('key_of_', seq)", day="UTC_DATE()", uses="seq",
+            tenant_id=f"'{TENANT}'")  # fmt: skip
+    for minutes, unit in ((1, "MINUTE"), (60, "HOUR"), (1440, "DAY")):
+        _insert("apikeys.VerificationTime", 19 * 90, minutes=str(minutes), bucket="seq % 19", number="seq",
+                start=begin[unit].format(ago="seq DIV 19"))  # fmt: skip
+    _insert("common.AuditEntry", 100, at="UTC_TIMESTAMP(6)", action="'agent.update'", actor_kind="'user'",
+            object_type="'agent'", object_id=f"'{AGENT}'", tenant_id=f"'{TENANT}'", request_id="seq",
+            address="'127.0.0.1'")  # fmt: skip
 
 
 def _insert(label: str, number: int, /, **values: str) -> None:

@@ -75,5 +75,5 @@ def _views(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, type[Any]]
         if isinstance(entry, URLPattern):
             view: Any = entry.callback  # with an attribute of Django or of DRF
             yield re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path), getattr(view, "view_class", None) or view.cls
-        elif entry.app_name not in ("admin", "admin_oidc"):
+        elif entry.app_name not in ("admin", "admin_oidc", "admin_figures"):
             yield from _views(entry, path)
