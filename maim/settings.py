@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apikeys",
     "legacy",
     "internal_api",
+    "provisioning",
 ]
 
 # ---- surfaces: each has its own URLs and only the middleware it uses (core.http.surfaces)

@@ -52,10 +52,13 @@ def capacity_of(tenant: Tenant) -> dict[str, Capacity]:
     return {resource.value: Capacity(limit_of(tenant, resource), _used(tenant, resource)) for resource in Resource}
 
 
-def check_limit(locked: Tenant, resource: Resource) -> None:
-    """Raise TenantLimitReached if a tenant, locked so that nobody else adds to it, may have no more of a resource."""
+def check_limit(locked: Tenant, resource: Resource, more: int = 1) -> None:
+    """Raise TenantLimitReached if a tenant, locked so that nobody else adds to it, may not have more of a resource.
+
+    What its transaction has added so far does not count yet, so a service that adds several asks for all at once.
+    """
     limit = limit_of(locked, resource)
-    if limit is not None and _used(locked, resource) >= limit:
+    if limit is not None and _used(locked, resource) + more > limit:
         raise TenantLimitReached(format_lazy(_FULL[resource], limit=limit))
 
 

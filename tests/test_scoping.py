@@ -36,7 +36,19 @@ from tests.support.refusals import refuse
 from tests.support.tables import changed_tables, tables
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("maim", "core", "agent_config", "accounts", "tenants", "agents", "apikeys", "legacy", "internal_api")
+SOURCES = (
+    "maim",
+    "core",
+    "agent_config",
+    "accounts",
+    "tenants",
+    "agents",
+    "apikeys",
+    "legacy",
+    "internal_api",
+    "provisioning",
+    "demo",
+)
 
 SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
 SCOPED_LABELS = {model._meta.label for model in SCOPED}
