@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "legacy",
     "internal_api",
     "provisioning",
+    "demo",
 ]
 
 # ---- surfaces: each has its own URLs and only the middleware it uses (core.http.surfaces)
