@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from apikeys.models import DailyUse, HourCount, MinuteCount
 from apikeys.outcomes import INSTALLATION
 from apikeys.verification import VALID, VerdictCode
+from core.audit_chain.entries import time_text
 from demo.context import Context
 from demo.population import Bot, Site
 
@@ -63,7 +64,7 @@ class Uses:
 
     def _write(self, subject: str, tenant_id: str, day: int, number: int) -> None:
         on = self.first_day + timedelta(days=day)
-        self._storage.add(DailyUse(subject=subject, day=on, tenant_id=tenant_id, uses=number))
+        self._storage.add_count(DailyUse, subject, on.isoformat(), tenant_id, number)
 
     def _write_sums(self, subject: str, tenant_id: str, sums: array[int], place: int) -> None:
         for day, number in enumerate(sums[DAYS * place : DAYS * (place + 1)]):
@@ -94,14 +95,14 @@ class Uses:
 
     def _write_hour(self, tenant_id: str, hour: datetime, code: str, number: int) -> None:
         if hour < _hour_of(self._now) - _MINUTES_SINCE:
-            self._storage.add(HourCount(tenant_id=tenant_id, start=hour, outcome=code, number=number))
+            self._storage.add_count(HourCount, tenant_id, time_text(hour), code, number)
             return
         minutes = min(60, (self._now - hour) // timedelta(minutes=1) + 1)
         used = min(minutes, number)
         for place in range(used):
             start = hour + timedelta(minutes=place * minutes // used)
             part = number // used + (place < number % used)
-            self._storage.add(MinuteCount(tenant_id=tenant_id, start=start, outcome=code, number=part))
+            self._storage.add_count(MinuteCount, tenant_id, time_text(start), code, part)
 
 
 def _hour_of(moment: datetime) -> datetime:

@@ -18,7 +18,7 @@ from core.db import transactional_and_propagated
 from core.errors import DomainError, Invalid
 from provisioning.changes import Sign
 from provisioning.declaration import Declaration
-from provisioning.planning import AgentPlan, KeyPlan, Plan, TenantPlan
+from provisioning.plans import AgentPlan, KeyPlan, Plan, TenantPlan
 from provisioning.secret_sinks import NewSecret, SecretSink
 from provisioning.yaml_file import InvalidFile, Place
 from tenants import members

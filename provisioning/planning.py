@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Q
@@ -29,93 +28,15 @@ from core.counts import Kind
 from core.errors import DomainError, Invalid
 from core.text import fold, fold_name
 from provisioning.changes import Change, FieldChange, Sign, changed_fields, config_changes
-from provisioning.declaration import Declaration, DeclaredAgent, DeclaredKey, DeclaredMember, DeclaredTenant
+from provisioning.declaration import Declaration, DeclaredAgent, DeclaredKey, DeclaredTenant
+from provisioning.plans import AgentPlan, KeyPlan, MemberPlan, Plan, TenantPlan
 from provisioning.yaml_file import InvalidFile, Place, Problem
-from tenants.capacity import Resource, check_limit
 from tenants.fields import TENANT_FIELDS
 from tenants.models import Membership, Tenant, TenantType
 from tenants.templates import templates_below
 
 # The version number of a config is no field of the file.
 _AGENT_STATE = tuple(name for name in AGENT_FIELDS.names if name not in ("config", "config_version"))
-
-
-@dataclass
-class KeyPlan:
-    """A declared key, its row if it exists, and what is to be done about it."""
-
-    declared: DeclaredKey
-    row: ApiKey | None
-    change: Change | None
-    changes: dict[str, Any]
-
-
-@dataclass
-class AgentPlan:
-    """A declared agent, its row if it exists, and what is to be done about it and its keys."""
-
-    declared: DeclaredAgent
-    row: Agent | None
-    change: Change | None
-    changes: dict[str, Any]
-    keys: list[KeyPlan] = field(default_factory=list)
-
-
-@dataclass
-class MemberPlan:
-    """A declared member, and what is to be done about their role."""
-
-    declared: DeclaredMember
-    user: User
-    change: Change | None
-
-
-@dataclass
-class TenantPlan:
-    """A declared tenant, its row if it exists, and what is to be done about it and what is in it."""
-
-    declared: DeclaredTenant
-    row: Tenant | None
-    change: Change | None
-    changes: dict[str, Any]
-    owner: User | None  # who is to own it; None: it stays as it is
-    members: list[MemberPlan] = field(default_factory=list)
-    agents: list[AgentPlan] = field(default_factory=list)
-    removed: list[tuple[Change, Membership | Agent | ApiKey]] = field(default_factory=list)
-
-    def shown(self) -> Iterator[Change]:
-        """Yield the changes in the order in which they are shown and done."""
-        plans: list[Any] = [*self.members]
-        for agent in self.agents:
-            plans += [agent, *agent.keys]
-        yield from (plan.change for plan in [self] if plan.change is not None)
-        yield from (change for change, _row in self.removed)
-        yield from (plan.change for plan in plans if plan.change is not None)
-
-    def check_limits(self, tenant: Tenant) -> None:
-        """Raise TenantLimitReached if the tenant may not have as many new agents and keys. Lock it to be sure."""
-        for resource, kind in ((Resource.AGENTS, "agent"), (Resource.KEYS, "key")):
-            more = sum((change.sign, change.kind) == (Sign.ADD, kind) for change in self.shown())
-            if more:
-                check_limit(tenant, resource, more)
-
-
-@dataclass
-class Plan:
-    """The plans of all tenants of a file, and warnings about its configs."""
-
-    declaration: Declaration
-    tenants: list[TenantPlan]
-    warnings: list[Problem]
-
-    @property
-    def changes(self) -> list[Change]:
-        """All changes, also those that cannot be done here."""
-        return [change for tenant in self.tenants for change in tenant.shown()]
-
-    def number(self, *signs: Sign) -> int:
-        """Return how many changes are of these kinds."""
-        return sum(change.sign in signs for change in self.changes)
 
 
 def make_plan(declaration: Declaration, *, actor: Actor, prune: bool, issue: bool) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.commands.formatting import format_value
 from provisioning.changes import Change, Sign
-from provisioning.planning import Plan
+from provisioning.plans import Plan
 from provisioning.yaml_file import Place, Problem
 
 _LONGEST = 200

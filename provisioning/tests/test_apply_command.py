@@ -278,6 +278,7 @@ class TestPruning:
         assert key("one").agent.name == "support bot"
 
 
+@pytest.mark.embedded
 class TestAsking:
     def test_yes_at_the_terminal_applies(self, apply: Apply) -> None:
         assert apply(document(agents=[]), stdin=Terminal("y\n")).status == 0
@@ -308,6 +309,7 @@ class TestAsking:
         assert after == before
 
 
+@pytest.mark.embedded
 class TestRefusals:
     def test_rule_that_only_the_service_knows_undoes_everything(self, apply: Apply, secrets: Path) -> None:
         full = document(limits={"members": 1})
@@ -400,6 +402,7 @@ class TestRefusals:
         assert lines == ["3", "5", "6", "6"]
 
 
+@pytest.mark.embedded
 class TestVariables:
     CONFIG = {
         "config_overrides": {

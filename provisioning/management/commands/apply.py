@@ -16,7 +16,8 @@ from core.commands.subcommands import Options
 from provisioning import declaration, execution
 from provisioning.changes import Sign
 from provisioning.management.formatting import plan_document, plan_lines, problem_line, problems_text
-from provisioning.planning import Plan, make_plan
+from provisioning.planning import make_plan
+from provisioning.plans import Plan
 from provisioning.secret_sinks import SecretCommand, SecretFile, SecretSink
 from provisioning.yaml_file import MAX_BYTES, InvalidFile
 
