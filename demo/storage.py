@@ -12,6 +12,7 @@ from django.apps import apps
 from django.core.management.color import no_style
 from django.db import IntegrityError, connection, models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from agents.models import Agent, AgentActivity, ConfigVersion
@@ -41,14 +42,16 @@ class NotEmpty(Conflict):
     """A database that has data of somebody."""
 
     def __init__(self) -> None:
-        super().__init__("This database is not empty, and made-up data does not go with real one: use another database")
+        super().__init__(
+            _("This database is not empty, and made-up data does not go with real one: use another database")
+        )
 
 
 class Interrupted(Conflict):
     """A database that an interrupted run has left."""
 
     def __init__(self) -> None:
-        super().__init__("An interrupted run has left its rows here: manage.py demo --clean deletes them")
+        super().__init__(_("An interrupted run has left its rows here: manage.py demo --clean deletes them"))
 
 
 class Storage:
@@ -134,7 +137,7 @@ def end() -> None:
 def clean() -> None:
     """Delete everything from a database that an interrupted run has left. Raise Conflict for any other."""
     if not Lock.objects.filter(name=_MARK).exists():
-        raise Conflict("No interrupted run has left anything here, so nothing is deleted")
+        raise Conflict(_("No interrupted run has left anything here, so nothing is deleted"))
     found = [model for label in _APPS for model in apps.get_app_config(label).get_models() if model not in _KEPT]
     # The mark goes last, so that this can be interrupted, too.
     for tables in ([model._meta.db_table for model in found if model is not Lock], [Lock._meta.db_table]):

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from agent_config.document import MASK
 from provisioning.yaml_file import MAX_BYTES, Document, InvalidFile, Place, Problem
 
-# The members of tenants and agents in whose values variables are replaced.
-CONFIGS = ("tenant_config", "config")
+# The configs of tenants and agents, by the names in their places: `("tenants", 0, "agents", 1, "config")`.
+_CONFIGS = (("tenants", "tenant_config"), ("tenants", "agents", "config"))
 
 _MARK = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
@@ -60,16 +60,12 @@ class Substitution:
         return sorted(self._values, key=len, reverse=True)
 
     def _replaced(self, value: Any, place: Place, *, in_config: bool) -> Any:
+        in_config = in_config or place[::2] in _CONFIGS
         if isinstance(value, dict):
-            return {
-                key: self._replaced(member, (*place, key), in_config=in_config or key in CONFIGS)
-                for key, member in value.items()
-            }
+            return {key: self._replaced(member, (*place, key), in_config=in_config) for key, member in value.items()}
         if isinstance(value, list):
             return [self._replaced(item, (*place, number), in_config=in_config) for number, item in enumerate(value)]
-        if in_config and isinstance(value, str) and "${" in value:
-            return self._text(value, place)
-        return value
+        return self._text(value, place) if in_config and isinstance(value, str) and "${" in value else value
 
     def _text(self, text: str, place: Place) -> str:
         def value_of(match: re.Match[str]) -> str:

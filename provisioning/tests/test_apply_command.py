@@ -452,10 +452,12 @@ class TestVariables:
         assert outcome.status == 0, outcome.err
         assert "hidden host" not in outcome.out + outcome.err
 
-    def test_variables_are_for_configs_alone(self, apply: Apply) -> None:
-        apply(document(description="${HOME} and more", agents=[]), "--yes")
+    def test_variables_are_for_configs_alone(self, apply: Apply, secrets: Path) -> None:
+        keys = [{"name": "x", "metadata": {"config": "${HOME}"}}]
+        apply(with_agent(description="${HOME} and more", keys=keys), "--yes", "--secrets-file", str(secrets))
 
-        assert acme().description == "${HOME} and more"
+        assert Agent.unscoped.get(name="support bot").description == "${HOME} and more"
+        assert key("x").metadata == {"config": "${HOME}"}
 
     def test_two_dollars_are_one(self, apply: Apply) -> None:
         apply(with_agent(config={"persona": "costs $${5}"}, keys=[]), "--yes")
