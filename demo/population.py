@@ -23,7 +23,7 @@ from tenants.models import Membership, Role, Tenant, TenantStatus, TenantType
 HISTORY = timedelta(days=400)
 _MOMENT = timedelta(microseconds=1)
 _MOST_MEMBERS = 40
-_SHORT_ROLES = (Role.ADMIN, Role.MEMBER, Role.MEMBER, Role.MEMBER, Role.VIEWER)
+_ROLES = (Role.ADMIN, Role.MEMBER, Role.MEMBER, Role.MEMBER, Role.VIEWER)
 
 
 @dataclass
@@ -169,7 +169,7 @@ class Population:
         for user in self._random.sample(self.users, min(number, len(self.users))):
             if user is owner:
                 continue
-            role = self._random.choice(_SHORT_ROLES)
+            role = self._random.choice(_ROLES)
             since = self._context.moment_after(max(user.created_at, tenant.created_at))
             if role == Role.ADMIN:
                 site.managers.append((since, user))

@@ -435,6 +435,21 @@ class TestVariables:
         assert '/api_providers/0/base_url: "********"' in again.out
         assert as_json.document["changes"] == []
 
+    def test_value_that_is_stored_in_another_form_or_place_is_hidden(
+        self, apply: Apply, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MAIM_TEST_NUMBER", "0.4375")
+        monkeypatch.setenv("MAIM_TEST_NAME", "inside-provider")
+        # The text becomes a number, and `provider_name` becomes `api_provider`.
+        model = {"name": "m", "model_identifier": "m", "provider_name": "${MAIM_TEST_NAME}"}
+        overrides = {"chat": {"talk_value": "${MAIM_TEST_NUMBER}"}, "model": {"models": [model]}}
+
+        outcome = apply(with_agent(config={"config_overrides": overrides}, keys=[]), "--yes", "--json")
+
+        chat = Agent.unscoped.get(name="support bot").config["config_overrides"]["chat"]
+        assert (outcome.status, chat) == (0, {"talk_value": 0.4375}), outcome.err
+        assert not [value for value in ("0.4375", "inside-provider") if value in outcome.out]
+
     def test_variable_that_is_not_set_is_named(self, apply: Apply) -> None:
         outcome = apply(with_agent(config=self.CONFIG), "--yes")
 

@@ -53,8 +53,10 @@ class Command(BaseCommand):
                 self._clean(options)
             else:
                 self._fill(options)
-        except (*EXPECTED_ERRORS, CannotChain) as error:
-            raise CommandError(str(error)) if isinstance(error, CannotChain) else command_error(error) from error
+        except CannotChain as error:
+            raise CommandError(str(error)) from error
+        except EXPECTED_ERRORS as error:
+            raise command_error(error) from error
 
     def _clean(self, options: dict[str, Any]) -> None:
         self._confirm("Delete everything in this database, also what was added since the interrupted run?", options)
