@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -82,6 +83,13 @@ def forget_unknown() -> None:
     epoch.invalidate(epoch.EVERYTHING)
 
 
+def build_secret(key: ApiKey, secret: str, **values: Any) -> KeySecret:
+    """Return the unsaved row of a secret in clear, for bulk writes. `values` are those of its other columns."""
+    pepper_id = digests.current_pepper_id()
+    digest, hint = digests.digest(secret, pepper_id), keyformat.parse(secret).hint
+    return KeySecret(key_id=key.pk, digest=digest, pepper_id=pepper_id, hint=hint, **values)
+
+
 def has_secret(key: ApiKey, secret: str) -> bool:
     """Return whether the key has this secret. Cost no query if `secrets` was prefetched."""
     stored = digests.all_digests(secret)
@@ -137,17 +145,7 @@ def _remove_from_others(keys: Sequence[ImportedKey]) -> None:
 
 def _store_secrets(keys: Sequence[ImportedKey]) -> None:
     _remove_from_others(keys)
-    pepper_id = digests.current_pepper_id()
     KeySecret.objects.bulk_create(
-        (
-            KeySecret(
-                key_id=imported.key.pk,
-                digest=digests.digest(imported.secret, pepper_id),
-                pepper_id=pepper_id,
-                hint=keyformat.parse(imported.secret).hint,
-                created_at=imported.key.created_at,
-            )
-            for imported in keys
-        ),
+        (build_secret(imported.key, imported.secret, created_at=imported.key.created_at) for imported in keys),
         batch_size=500,
     )

@@ -62,8 +62,13 @@ class QuotaLevel(NamedTuple):
 
 def notify_leak(key: ApiKey, secret: KeySecret) -> None:
     """Tell that a secret of a key was reported as leaked. Call it in the transaction of the report."""
+    _tell(leak_event(key, secret))
+
+
+def leak_event(key: ApiKey, secret: KeySecret) -> Event:
+    """Return the event of a secret of a key that has leaked."""
     details = {"key_name": key.name, "api_key": keyformat.masked(secret.hint)}
-    _tell(Event(key.tenant_id, Notice.Kind.KEY_LEAKED, key.id, str(secret.pk), details))
+    return Event(key.tenant_id, Notice.Kind.KEY_LEAKED, key.id, str(secret.pk), details)
 
 
 @transactional
@@ -109,7 +114,7 @@ def sweep() -> int:
 
 @transactional
 def _notify_expiries(keys: QuerySet[ApiKey], now: datetime) -> int:
-    events = [_expiry(key, now) for key in keys]
+    events = [expiry_event(key, now) for key in keys]
     told = Notice.unscoped.filter(kind=Notice.Kind.KEY_EXPIRES, subject__in=[event.subject for event in events])
     known = set(told.values_list("subject", "occasion"))
     new = [event for event in events if (event.subject, event.occasion) not in known]
@@ -118,7 +123,7 @@ def _notify_expiries(keys: QuerySet[ApiKey], now: datetime) -> int:
     return len(new)
 
 
-def _expiry(key: ApiKey, now: datetime) -> Event:
+def expiry_event(key: ApiKey, now: datetime) -> Event:
     """Return the event of a key that expires, once for each of EXPIRY_DAYS. Another date makes another event."""
     assert key.expires_at is not None
     days = next(days for days in EXPIRY_DAYS if key.expires_at <= now + timedelta(days=days))

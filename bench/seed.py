@@ -25,7 +25,8 @@ RATE_LIMIT = {"limit": 10_000, "window_seconds": 1}
 def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
     """Create the keys, in a hundred tenants with one agent each."""
     from agents.models import Agent  # after django.setup()
-    from apikeys import digests, keyformat
+    from apikeys import keyformat
+    from apikeys.bulk_import import build_secret
     from apikeys.models import ApiKey, KeySecret
     from apikeys.recount import recount
     from tenants.models import Tenant, TenantType
@@ -37,7 +38,6 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
         agent = Agent(tenant=tenant)
         agent.set_name("Agent")
         agents.append(agent)
-    pepper_id = digests.current_pepper_id()
     for index in range(number):
         agent = agents[index % TENANTS]
         key = ApiKey(
@@ -49,14 +49,7 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
         key.set_name(f"Key {index}")
         secret = keyformat.generate(agent.tenant_id, agent.id)
         keys.append(key)
-        secrets.append(
-            KeySecret(
-                key=key,
-                digest=digests.digest(secret, pepper_id),
-                pepper_id=pepper_id,
-                hint=keyformat.parse(secret).hint,
-            )
-        )
+        secrets.append(build_secret(key, secret))
         lines.append(f"{key.id} {secret}")
     with transaction.atomic():
         Tenant.objects.bulk_create([agent.tenant for agent in agents])

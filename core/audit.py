@@ -6,6 +6,7 @@ Measurements (key usage counts, heartbeats, the bots' usage log) are not changes
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -59,7 +60,7 @@ def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> 
     """Write the audit entries of the same change of many objects, in few statements."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"audit row for {action} outside a transaction")
-    insert_all([_entry(actor, action, change) for change in changes])
+    insert_all([build_entry(actor, action, change, at=timezone.now()) for change in changes])
 
 
 def redact(entry_id: int, changes: Mapping[str, Any], *, actor: Actor) -> None:
@@ -79,13 +80,14 @@ def redact(entry_id: int, changes: Mapping[str, Any], *, actor: Actor) -> None:
     record(actor=actor, tenant_id=entry.tenant_id, **proof._asdict())
 
 
-def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:
+def build_entry(actor: Actor, action: str, change: AuditChange, *, at: datetime) -> AuditEntry:
+    """Return the signed entry of a change, for `record_all` and for bulk writes of a history."""
     before, after = change.before, change.after
     if before is not None and after is not None:
         kept = [key for key in after if key in change.identity or differ(before.get(key), after[key])]
         before, after = {k: before.get(k) for k in kept}, {k: after[k] for k in kept}
     entry = AuditEntry(
-        at=timezone.now(),
+        at=at,
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_label=actor.label[:150],

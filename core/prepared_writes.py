@@ -10,10 +10,13 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.transaction import TransactionManagementError
+
+R = TypeVar("R")
 
 _BATCH_SIZE = 500
 
@@ -74,14 +77,30 @@ def _write(sql: str, params: list[Any]) -> _Written:
 
 def insert_all(rows: Sequence[models.Model]) -> None:
     """Insert rows of one model, like `bulk_create`, without returning their automatic ids."""
-    for some in (rows[start : start + _BATCH_SIZE] for start in range(0, len(rows), _BATCH_SIZE)):
+    for some in _batches(rows):
         model = type(some[0])
-        fields = tuple(field for field in model._meta.concrete_fields if field != model._meta.auto_field)
+        fields = _inserted_fields(model)
         values = [field.pre_save(row, True) for row in some for field in fields]
-        _write(
-            _insert_sql(model, fields) + f", {_places(fields)}" * (len(some) - 1),
-            _as_stored(fields * len(some), values),
-        )
+        _write(_insert_many_sql(model, len(some)), _as_stored(fields * len(some), values))
+
+
+def insert_values(model: type[models.Model], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows like `insert_all`, given as the stored values of the model's fields, in their order."""
+    for some in _batches(rows):
+        _write(_insert_many_sql(model, len(some)), list(chain.from_iterable(some)))
+
+
+def _batches(rows: Sequence[R]) -> Iterator[Sequence[R]]:
+    return (rows[start : start + _BATCH_SIZE] for start in range(0, len(rows), _BATCH_SIZE))
+
+
+def _inserted_fields(model: type[models.Model]) -> tuple[Any, ...]:
+    return tuple(field for field in model._meta.concrete_fields if field != model._meta.auto_field)
+
+
+def _insert_many_sql(model: type[models.Model], number: int) -> str:
+    fields = _inserted_fields(model)
+    return _insert_sql(model, fields) + f", {_places(fields)}" * (number - 1)
 
 
 class PreparedWrites(models.Model):

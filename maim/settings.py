@@ -53,6 +53,8 @@ INSTALLED_APPS = [
     "operations",
     "legacy",
     "internal_api",
+    "provisioning",
+    "demo",
 ]
 
 UNFOLD = console.UNFOLD

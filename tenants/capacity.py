@@ -53,7 +53,10 @@ def capacity_of(tenant: Tenant) -> dict[str, Capacity]:
 
 
 def check_limit(locked: Tenant, resource: Resource, *, adding: int = 1) -> None:
-    """Raise TenantLimitReached if a tenant, locked so that nobody else adds to it, may not have so many more."""
+    """Raise TenantLimitReached if a tenant, locked so that nobody else adds to it, may not have so many more.
+
+    What its transaction has added so far does not count yet, so a service that adds several asks for all at once.
+    """
     limit = limit_of(locked, resource)
     if limit is not None and _used(locked, resource) + adding > limit:
         raise TenantLimitReached(format_lazy(_FULL[resource], limit=limit))

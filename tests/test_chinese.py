@@ -17,7 +17,6 @@ from django.db.models import Model
 from django.test import override_settings
 
 from accounts.models import User
-from agents.models import ConfigVersion
 from apikeys.models import ApiKey
 from core.http.surfaces import PUBLIC, SURFACES
 from tenants.models import Tenant
@@ -257,7 +256,6 @@ ACTIONS: dict[type[Model], tuple[str, ...]] = {
     User: ("deactivate", "end_sessions"),
     Tenant: ("suspend", "resume"),
     ApiKey: ("disable", "enable"),
-    ConfigVersion: ("restore",),
 }
 
 

@@ -26,7 +26,7 @@ ALLOWED = {
         "PageRank",
         "QQ",
     ),
-    *("Schema", "TLS", "TOML", "URL", "UTF-8", "cookie", "maim", "surrogate", "token"),
+    *("Schema", "TLS", "TOML", "URL", "UTC", "UTF-8", "VALID", "cookie", "maim", "p50", "p99", "surrogate", "token"),
     *("Content-Encoding", "Content-Type", "Idempotency-Key", "application/json"),
     *("MAIM_ENCRYPTION_KEYS", "MAIM_INTERNAL_HOSTS", "MAIM_PUBLIC_URL"),
     *("DELETE", "GET", "PATCH", "POST", "PUT"),
@@ -110,7 +110,7 @@ class _TextParser(HTMLParser):
 
     _attributes = ("title", "placeholder", "aria-label")  # not `alt`: Django translates none of its icons
     _void = frozenset({"br", "hr", "img", "input", "link", "meta"})
-    _data = frozenset({"bdi", "pre", "script", "style", "textarea"})
+    _data = frozenset({"bdi", "kbd", "pre", "script", "style", "textarea"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,10 +122,12 @@ class _TextParser(HTMLParser):
         names = (*self._attributes, "value") if values.get("type") in ("submit", "button") else self._attributes
         self.texts += [value for name in names if (value := values.get(name))]
         if tag not in self._void:
-            self._open.append(tag)
+            # The name of an icon is text, of which the font makes the icon.
+            is_icon = "material-symbols-outlined" in (values.get("class") or "")
+            self._open.append("script" if is_icon else tag)
 
     def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop() != tag:
+        while self._open and self._open.pop() not in (tag, "script"):
             pass
 
     def handle_data(self, data: str) -> None:
