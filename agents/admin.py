@@ -18,7 +18,7 @@ from agent_config.secrets import masked
 from agents import admin_config, services
 from agents.access import agents_for
 from agents.admin_import import import_view
-from agents.errors import VersionNotFound
+from agents.errors import AgentNotFound, VersionNotFound
 from agents.fields import AGENT_FIELDS, TEMPLATE_FIELDS, AgentSettings
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
 from agents.serializers.agents import AgentUpdateRequest
@@ -106,7 +106,10 @@ class AgentAdmin(ConfigAdmin):
 
     def config_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         agent = self._agent(request, object_id)
-        return admin_config.config_view(request, self.admin_site, agent)
+        try:
+            return admin_config.config_view(request, self.admin_site, agent)
+        except AgentNotFound as error:  # deleted meanwhile
+            raise Http404 from error
 
     def comparison_view(self, request: HttpRequest, object_id: str, first: int, second: int) -> HttpResponse:
         agent = self._agent(request, object_id)

@@ -97,12 +97,16 @@ def _read_below_django(path: str) -> int:
     return reply.status
 
 
+# Pages of the admin that are sent by POST, lead to another page, or are of two versions.
+NO_READS = ("_add", "_history", "_comparison", "_restore", "_cancel")
+
+
 def admin_reads(objects: Objects, client: SurfaceClient) -> Iterator[Read]:
     """Return the lists of the admin, and all pages of a row of each."""
     for model, model_admin in admin.site._registry.items():
         row = objects.rows[model][-1]
         for name in (str(entry.name) for entry in model_admin.get_urls() if getattr(entry, "name", None)):
-            if not name.endswith(("_add", "_history")):
+            if not name.endswith(NO_READS):
                 yield Read(f"admin: {name}", partial(_get, client, _page(name, row)))
 
 

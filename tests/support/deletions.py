@@ -15,7 +15,10 @@ from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Te
 from agents.services import plugins, templates
 from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.usage_log import log_usage
-from core.models import AuditEntry
+from core.models import AuditEntry, DeletedObject, DeletedRows
+from operations import services as operations
+from operations.models import BulkOperation
+from operations.selections import Kind, Selection
 from tenants.models import Membership, Tenant, TenantInvitation
 from tests.support.invitations import invite
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
@@ -26,9 +29,10 @@ _MEMBER = (User, TokenSession, PersonalToken, Invitation, QueuedMail)
 _TENANT = (Tenant, Membership, TenantInvitation)
 _CONTENT = (Template, Agent, ConfigVersion, AgentActivity, PluginSetting)
 _KEYS = (ApiKey, KeySecret, DailyUse, UsageLogEntry, AuditEntry)
+_RECORDS = (DeletedObject, DeletedRows, BulkOperation)
 # The kinds that disappear, by a name for the deletion.
 DELETIONS: dict[str, tuple[type[models.Model], ...]] = {
-    "everything": (*_MEMBER, *_TENANT, *_CONTENT, *_KEYS),
+    "everything": (*_MEMBER, *_TENANT, *_CONTENT, *_KEYS, *_RECORDS),
     "the agent": (*_CONTENT, *_KEYS),
     "the key": _KEYS,
 }
@@ -72,6 +76,8 @@ def make_objects() -> Objects:
         actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="weather", enabled=True, config={"city": "Wuhan"}
     )
     key = make_key(agent, permissions=["chat"])
+    services.delete_agent(actor=OPERATOR, agent=make_agent(alice.tenant, "gone"))
+    operations.start(actor=OPERATOR, selection=Selection(kind=Kind.DISABLE_KEYS, ids=(key.key.pk,)))
     log_usage(action="chat", tenant_id=alice.tenant.pk)
     accounts.request_reset(actor=OPERATOR, email="bob@example.com")
     accounts.invite(actor=OPERATOR, email="dora@example.com")
