@@ -190,6 +190,7 @@ class TestRoutes:
             "tenants/admin.py",  # of operators
             "tenants/bulk_import.py",  # of commands
             "tenants/capacity.py",  # counts
+            "tenants/management/commands/users.py",  # of operators
             "tenants/invitations.py",  # of a tenant that passed the gate, or that a person is invited into
             "tenants/members.py",  # of a tenant that passed the gate
             "tenants/notices.py",  # of a tenant that was changed
