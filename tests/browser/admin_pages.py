@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from tests.browser.conftest import Site, Visit
 from tests.support.instances import free_port
@@ -82,17 +82,6 @@ def make_rows(client: httpx.Client, bot: httpx.Client) -> None:
     for name in ("production", "测试环境的密钥"):
         secret = make(f"agents/{agent['id']}/api_keys", name=name, permissions=["chat", "agent:read"])["api_key"]
         bot.post("/api/v2/auth/validate-api-key", json={"api_key": secret}).raise_for_status()
-
-
-@pytest.fixture
-def page(visit: Visit) -> Page:
-    """The admin, where Olivia is signed in."""
-    visit.page.goto("/admin/login/?next=/admin/")
-    visit.page.locator("[name=username]").fill("olivia")
-    visit.page.locator("[name=password]").fill(PASSWORD)
-    visit.page.locator("[type=submit]").click()
-    expect(visit.page.locator("#main")).to_be_visible()
-    return visit.page
 
 
 def look_at(visit: Visit, name: str) -> None:

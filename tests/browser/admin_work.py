@@ -34,17 +34,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(maim, Mailbox(free_port()))
 
 
-@pytest.fixture
-def page(visit: Visit) -> Page:
-    """The admin, where Olivia is signed in."""
-    visit.page.goto("/admin/login/?next=/admin/")
-    visit.page.locator("[name=username]").fill("olivia")
-    visit.page.locator("[name=password]").fill(PASSWORD)
-    visit.page.locator("[type=submit]").click()
-    expect(visit.page.locator("#main")).to_be_visible()
-    return visit.page
-
-
 def code_of(site: Site, secret: str) -> Any:
     """Return what a bot is told about a key."""
     with site.maim.client("internal") as bot:

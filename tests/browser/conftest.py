@@ -14,10 +14,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect, sync_playwright
 
 from tests.support.instances import free_port, wait_until
 from tests.support.mail import Mailbox, token_of
+from tests.support.people import PASSWORD
 from tests.support.server import ROOT, MaimServer
 
 CHROMIUM = shutil.which("chromium")
@@ -128,3 +129,14 @@ def visit(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Itera
     assert visit.errors == []
     assert {urlsplit(each.url).netloc for each in visit.requests} <= {urlsplit(site.maim.public).netloc}
     assert [token for token in visit.tokens for text in sent + kept if token in text] == []
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    """The admin, where Olivia is signed in."""
+    visit.page.goto("/admin/login/?next=/admin/")
+    visit.page.locator("[name=username]").fill("olivia")
+    visit.page.locator("[name=password]").fill(PASSWORD)
+    visit.page.locator("[type=submit]").click()
+    expect(visit.page.locator("#main")).to_be_visible()
+    return visit.page
