@@ -21,6 +21,7 @@ from django.core.management import call_command
 from accounts import services, tokens
 from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
+from accounts.operator_roles import OperatorRole
 from accounts.tests.threads import HELD_UP, Pause, at_once, on_own_connection
 from core.actor import Actor, ActorKind
 from core.db import RowUpdate
@@ -224,6 +225,11 @@ class TestSignIn:
 
 
 class TestAdminSignIn:
+    @pytest.fixture(autouse=True)
+    def _another_admin(self, olivia: Operator) -> None:
+        """Somebody who stays an admin when Olivia is deactivated, because one has to."""
+        services.create_user(actor=OPERATOR, username="oscar", password=None, operator_role=OperatorRole.ADMIN)
+
     @staticmethod
     def is_inside(client: SurfaceClient) -> bool:
         status = client.get("/admin/").status_code
