@@ -228,7 +228,7 @@ class TestAdminSignIn:
     @pytest.fixture(autouse=True)
     def _another_admin(self, olivia: Operator) -> None:
         """Somebody who stays an admin when Olivia is deactivated, because one has to."""
-        services.create_user(actor=OPERATOR, username="oscar", password=None, operator_role=OperatorRole.ADMIN)
+        services.create_user(actor=OPERATOR, username="stays", password=None, operator_role=OperatorRole.ADMIN)
 
     @staticmethod
     def is_inside(client: SurfaceClient) -> bool:
