@@ -117,6 +117,8 @@ LISTS = [
     *_lists("command", "audit", 200, "list", "list --action key.update", "list --object key_77", "list --kind operator",
             f"list --user {USER}", f"list --tenant {TENANT}", f"list --tenant {TENANT} --action key.update",
             f"list --tenant {TENANT} --since {_ago(6000)} --until {_ago(3000)}"),
+    *_lists("admin", "agents/pluginsetting", 100, "", f"q={TENANT}", f"q={AGENT}"),
+    *_lists("admin", "agents/agentactivity", 100, "", f"q={AGENT}"),
     *_lists("admin", "common/deletedobject", 100, "", "q=deleted_77", f"q={TENANT}", "q=nobody"),
     *_lists("admin", "operations/bulkoperation", 100, "", "state__exact=done", "q=operation_77"),
     *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
