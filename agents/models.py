@@ -205,8 +205,7 @@ class AgentActivity(TenantOwned):
     """An agent's last heartbeat, and when it expires."""
 
     agent = models.OneToOneField(Agent, primary_key=True, on_delete=models.CASCADE, related_name="activity")
-    # Its index is that of the expiry within the tenant.
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_index=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
     last_seen_at = models.DateTimeField()
     ttl_seconds = models.PositiveIntegerField()
     expires_at = models.DateTimeField(db_index=True)

@@ -1,4 +1,3 @@
-import django.db.models.deletion
 from django.db import migrations, models
 
 
@@ -10,14 +9,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # Before the field's own index goes, which its constraint needs.
         migrations.AddIndex(
             model_name='agentactivity',
             index=models.Index(fields=['tenant', 'expires_at'], name='activity_tenant_expiry'),
-        ),
-        migrations.AlterField(
-            model_name='agentactivity',
-            name='tenant',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant'),
         ),
     ]
