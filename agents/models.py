@@ -213,7 +213,6 @@ class AgentActivity(TenantOwned):
     class Meta(TenantOwned.Meta):
         verbose_name = _("activity")
         verbose_name_plural = _("activities")
-        indexes = (models.Index(fields=["tenant", "expires_at"], name="activity_tenant_expiry"),)
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.expires_at}"

@@ -115,8 +115,8 @@ def of_tenant(tenant: Tenant, span: Span) -> TenantFigures:
 
 
 def alive_agents(tenant: Tenant) -> Sample[AgentActivity]:
-    """Return the heartbeats of a tenant that have not expired, those that are good for longest first."""
-    return sample_of(active_agents(tenant.id).select_related("agent").order_by("-expires_at"), ALIVE_SHOWN)
+    """Return the heartbeats of a tenant that have not expired, in the order of ids, which an index has."""
+    return sample_of(active_agents(tenant.id).select_related("agent").order_by("agent_id"), ALIVE_SHOWN)
 
 
 def of_agent(agent: Agent, span: Span) -> AgentFigures:
