@@ -90,6 +90,10 @@ def fill(sizes: Sizes) -> None:
     _insert("apikeys.Notice", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             kind="ELT(1 + seq % 3, 'key_leaked', 'key_expires', 'quota_reached')", subject="CONCAT('key_', seq % 1000)",
             occasion="CONCAT('', seq)", details="'{}'")  # fmt: skip
+    # The changes of an agent, before all others, so that no list has to pass over them.
+    _insert("common.AuditEntry", 100, at="TIMESTAMPADD(DAY, -2, UTC_TIMESTAMP(6))", action="'agent.update'",
+            actor_kind="'user'", object_type="'agent'", object_id=f"'{AGENT}'", tenant_id=f"'{TENANT}'",
+            request_id="seq", address="'127.0.0.1'")  # fmt: skip
     _insert("common.AuditEntry", rows, at=_CREATED.format(rows=rows), action="ELT(1 + seq % 3, 'key.create',"
             " 'key.update', 'agent.update')",
             actor_kind="IF(seq % 2, 'user', IF(seq % 10000 = 0, 'operator', 'internal'))",
@@ -139,9 +143,6 @@ def _fill_counts(sizes: Sizes) -> None:
     for minutes, unit in ((1, "MINUTE"), (60, "HOUR"), (1440, "DAY")):
         _insert("apikeys.VerificationTime", 19 * 90, minutes=str(minutes), bucket="seq % 19", number="seq",
                 start=begin[unit].format(ago="seq DIV 19"))  # fmt: skip
-    _insert("common.AuditEntry", 100, at="UTC_TIMESTAMP(6)", action="'agent.update'", actor_kind="'user'",
-            object_type="'agent'", object_id=f"'{AGENT}'", tenant_id=f"'{TENANT}'", request_id="seq",
-            address="'127.0.0.1'")  # fmt: skip
 
 
 def _insert(label: str, number: int, /, **values: str) -> None:
