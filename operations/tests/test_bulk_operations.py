@@ -218,6 +218,16 @@ def test_stopped_worker_leaves_its_operation_to_others_at_once(agent: Agent, sma
     assert work_off(row).state == State.DONE
 
 
+def test_stopped_worker_leaves_operations_of_others_alone(agent: Agent, small_chunks: None) -> None:
+    start(Kind.DISABLE_KEYS, agent_id=agent.pk)
+    working, idle = Worker(), Worker()
+    working.work()
+
+    idle.release()
+
+    assert not idle.work()
+
+
 def test_chunk_that_fails_again_and_again_ends_the_operation(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any) -> Any:
         ApiKey.unscoped.filter(pk="k0").update(status="disabled")
