@@ -16,11 +16,11 @@ from django.utils import timezone
 
 from core.admin_base import SIGNED_IN_AT
 
-# The key of a session under which stands when it was last used, in seconds since 1970.
+# The session's key for the time of its last use, a Unix timestamp.
 USED_AT = "used_at"
 # How often the use of a session is recorded. Each record is a write.
 RECORD_EVERY = timedelta(minutes=1)
-# A machine whose clock is ahead may have recorded. A later time is of a clock that was wrong.
+# Clocks of machines differ by less. A session with a time further in the future counts as expired.
 CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 
@@ -51,7 +51,7 @@ def _is_over(session: SessionBase) -> bool:
 
 
 def _is_within(session: SessionBase, name: str, duration: timedelta) -> bool:
-    """Return whether a time of the session is less than so long ago. One that is missing is not."""
+    """Return whether the timestamp under a key is within a duration of now. A missing one is not."""
     if name not in session:
         return False
     passed = timezone.now().timestamp() - session[name]

@@ -70,7 +70,7 @@ class OperatorsSite(UnfoldAdminSite):
         ]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        request.has_theme = True  # type: ignore[attr-defined]  # for the Content-Security-Policy
+        request.has_theme = True  # type: ignore[attr-defined]  # ours, read by AdminContentSecurityMiddleware
         context: dict[str, Any] = super().each_context(request)
         return context
 

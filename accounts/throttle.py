@@ -107,10 +107,10 @@ def count_invitation(*, email: str) -> None:
         _with_limiter(lambda limiter: _hit(limiter, item, "invited", _digest(email)))
 
 
-def is_failure_to_record(*, operator_id: str | None) -> bool:
-    """Count a failed sign-in to the admin, and return whether it is one of the first within an hour.
+def count_failure(*, operator_id: str | None) -> bool:
+    """Count a failed sign-in to the admin. Return False beyond the number an hour that is recorded.
 
-    They are ten for each operator, and twenty for all names of others together.
+    That is ten for each operator, and twenty for all other names together.
     """
     number = _OTHER_FAILURES_AN_HOUR if operator_id is None else _FAILURES_OF_OPERATOR_AN_HOUR
     item = RateLimitItemPerHour(number)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from apikeys.models import VerificationTime
 
-# In seconds. A quantile is exact to its bucket, in which it is interpolated.
+# The upper bounds of the buckets, in seconds. A quantile is interpolated linearly within its bucket.
 BOUNDS = (
     *(0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
@@ -85,7 +85,7 @@ def of_counts(start: datetime, numbers: Sequence[int]) -> Durations:
 def quantile(numbers: Sequence[int], part: float) -> float | None:
     """Return the seconds within which a part of all was answered, or None if there was nothing.
 
-    Of what takes longer than any of BOUNDS, the last of them is told.
+    Return the largest bound if that lies beyond it.
     """
     total = sum(numbers)
     if not total:

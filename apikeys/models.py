@@ -238,7 +238,7 @@ class HourCount(VerificationCount):
 
 
 class FiveMinuteCount(models.Model):
-    """The number of verifications of one key, or of an agent's keys, with one outcome in five minutes, for a day.
+    """The number of verifications of one key, or of an agent's keys, with one outcome in five minutes, for 26 hours.
 
     There are rows for each key in use, so there are no minutes and hours of keys, and no column for the tenant. They
     are read for subjects that passed the gate.

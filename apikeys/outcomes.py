@@ -5,10 +5,10 @@
     FiveMinuteCount  agents and keys            by five minutes   kept for a day and some hours
     DailyRefusals    all four                   by day            kept for ninety days
 
-`apikeys.verification` counts them in memory, and `apikeys.usage` writes them here, in the transaction of the uses. What
-counts is what counts uses: validations, unless their client asked for none. All periods are in UTC. Each verification
-is added to every table at once, so that a period is read where it is, and the sweep has only to delete. The good ones
-of a day are its uses (DailyUse).
+`apikeys.verification` counts them in memory, and `apikeys.usage` writes them here, in the transaction of the uses.
+Every validation is counted, unless its client asked not to count a use. All periods are in UTC. Each validation is added to
+all tables at once, so that reading a period needs no aggregation, and the sweep only deletes. The valid ones of a day
+are in DailyUse.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ class OperatorAdmin(ModelAdmin):
         # Skip unfold's and Django's methods, because Django's begins a transaction: adding is one service call with a
         # transaction of its own, before which it may hash a password. A change may be several calls, which share one.
         # As unfold does, for its templates.
-        helpers.AdminForm, helpers.Fieldline = AdminForm, Fieldline  # type: ignore[misc]
+        helpers.AdminForm, helpers.Fieldline = AdminForm, Fieldline  # type: ignore[misc]  # classes of another module
         page = partial(super()._changeform_view, request, object_id, form_url, extra_context)  # type: ignore[misc]  # not in the stubs
         try:
             if request.method == "POST" and object_id is not None:

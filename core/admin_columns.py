@@ -50,7 +50,7 @@ def column_of(model: type[models.Model], name: str) -> str | Column:
 
 def in_colour(column: C) -> C:
     """Show what a column returns, a status and its name, as a label whose colour is that of the status."""
-    column.label = _COLOURS  # type: ignore[attr-defined]  # for unfold
+    column.label = _COLOURS  # type: ignore[attr-defined]  # unfold reads it
     return column
 
 

@@ -14,7 +14,7 @@ from apikeys.models import ApiKey
 from core import gauges
 
 
-class Gauge(StrEnum):
+class GaugeName(StrEnum):
     """A number of all tenants."""
 
     ALIVE_AGENTS = "alive_agents"
@@ -25,11 +25,11 @@ class Gauge(StrEnum):
 
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 # How often each is counted. The keys that were never used take a look at every key, half a second for a million.
-_COUNTED: dict[Gauge, tuple[timedelta, Callable[[], int]]] = {
-    Gauge.ALIVE_AGENTS: (_MINUTE, lambda: active_agents().count()),
-    Gauge.EXPIRING_KEYS: (_HOUR, lambda: attention.expiring(ApiKey.unscoped.all(), timezone.now()).count()),
-    Gauge.NEVER_USED_KEYS: (_HOUR, lambda: attention.never_used(ApiKey.unscoped.all(), timezone.now()).count()),
-    Gauge.LEAKED_SECRETS: (_HOUR, lambda: attention.leaked().count()),
+_COUNTED: dict[GaugeName, tuple[timedelta, Callable[[], int]]] = {
+    GaugeName.ALIVE_AGENTS: (_MINUTE, lambda: active_agents().count()),
+    GaugeName.EXPIRING_KEYS: (_HOUR, lambda: attention.expiring(ApiKey.unscoped.all(), timezone.now()).count()),
+    GaugeName.NEVER_USED_KEYS: (_HOUR, lambda: attention.never_used(ApiKey.unscoped.all(), timezone.now()).count()),
+    GaugeName.LEAKED_SECRETS: (_HOUR, lambda: attention.leaked().count()),
 }
 
 
@@ -41,4 +41,4 @@ def measure_due() -> None:
 
 def read() -> dict[str, gauges.Measured]:
     """Return the gauges by name, as far as they were ever measured."""
-    return gauges.read(Gauge)
+    return gauges.read(GaugeName)

@@ -90,7 +90,7 @@ class Outcome(models.Model):
         GONE = "gone", _("no longer there")
         REFUSED = "refused", _("refused")
 
-    NOT_CHANGED = (Result.GONE, Result.REFUSED)
+    FAILED = (Result.GONE, Result.REFUSED)
 
     operation = models.ForeignKey(BulkOperation, on_delete=models.CASCADE, related_name="outcomes")
     object_id = IdField(_("object"))

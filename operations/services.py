@@ -43,7 +43,7 @@ def get_operation(actor: Actor, operation_id: str) -> BulkOperation:
 def outcomes_of(operation: BulkOperation, *, all_of_them: bool) -> QuerySet[Outcome]:
     """Return the outcomes of an operation in the order of its work; otherwise only of objects that were not changed."""
     rows = operation.outcomes.order_by("pk")
-    return rows if all_of_them else rows.filter(result__in=Outcome.NOT_CHANGED)
+    return rows if all_of_them else rows.filter(result__in=Outcome.FAILED)
 
 
 @transactional

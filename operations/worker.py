@@ -89,7 +89,7 @@ class Worker:
 
     def _save(self, row: BulkOperation, found: list[Found], *, is_over: bool) -> None:
         row.done += len(found)
-        row.refused += sum(each.result in Outcome.NOT_CHANGED for each in found)
+        row.refused += sum(each.result in Outcome.FAILED for each in found)
         row.failures, row.problem, row.claimed_until = 0, "", timezone.now() + LEASE
         if found:
             row.cursor = found[-1].object_id

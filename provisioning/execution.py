@@ -1,4 +1,7 @@
-"""The changes of a plan, through the services, and in their order: what is removed frees names and limits."""
+"""Execution of a plan by calling the services.
+
+Removals come first, so that their names are free. Removed agents and keys count against limits until the commit.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ from tenants.models import Role, Tenant
 MAX_CHANGES = 1000
 
 
-class _Rehearsed(Exception):
-    """The end of a rehearsal, which rolls its transaction back."""
+class _RolledBack(Exception):
+    """The end of a dry run, which rolls the transaction back."""
 
 
 def transactions_of(plan: Plan) -> list[list[TenantPlan]]:
@@ -42,16 +45,16 @@ def transactions_of(plan: Plan) -> list[list[TenantPlan]]:
 
 
 def carry_out(
-    plan: Plan, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None, rehearse: bool = False
+    plan: Plan, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None, dry_run: bool = False
 ) -> None:
     """Carry out the changes of some tenants in one transaction, or none of them.
 
-    Deliver the secrets of new keys before the commit. `rehearse` tries everything and rolls it back. Raise InvalidFile
+    Deliver the secrets of new keys before the commit. `dry_run` tries everything and rolls it back. Raise InvalidFile
     for what a service refuses, and Conflict where secrets cannot be delivered.
     """
     try:
-        _carry_out(plan.declaration, part, actor=actor, sink=sink, rehearse=rehearse)
-    except _Rehearsed:
+        _carry_out(plan.declaration, part, actor=actor, sink=sink, dry_run=dry_run)
+    except _RolledBack:
         return
     if sink is not None:
         sink.keep()
@@ -59,13 +62,13 @@ def carry_out(
 
 @transactional_and_propagated
 def _carry_out(
-    declaration: Declaration, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None, rehearse: bool
+    declaration: Declaration, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None, dry_run: bool
 ) -> None:
     execution = _Execution(declaration, actor)
     for plan in part:
         execution.tenant(plan)
-    if rehearse:
-        raise _Rehearsed
+    if dry_run:
+        raise _RolledBack
     if sink is not None and execution.secrets:
         sink.deliver(execution.secrets)
 

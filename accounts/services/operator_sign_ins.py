@@ -22,7 +22,8 @@ _UNKNOWN = "unknown"  # in place of the id of a user
 class FailedSignIn(StrEnum):
     """The reason why somebody was not let into the admin."""
 
-    WRONG_PASSWORD = "wrong_password"  # noqa: S105  # or an unknown name, or an inactive user
+    # Also for an unknown name or an inactive user.
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105  # a reason, not a password
     WRONG_FACTOR = "wrong_factor"
     NO_OPERATOR = "no_operator"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
@@ -53,7 +54,7 @@ def record_sign_out(*, actor: Actor) -> None:
 
 @transactional
 def _record_failure(actor: Actor, user: User | None, reason: FailedSignIn) -> None:
-    if throttle.is_failure_to_record(operator_id=user.pk if user and user.is_staff else None):
+    if throttle.count_failure(operator_id=user.pk if user and user.is_staff else None):
         audit.record(
             actor=actor,
             action="operator.sign_in_failed",

@@ -1,4 +1,4 @@
-"""Changes that commands make: of several objects at once, and rehearsals of them."""
+"""Changes by commands: of several objects at once, and dry runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def change_all(objects: Iterable[T], change: Callable[[T], R]) -> list[R]:
 
 
 class _RolledBack(Exception):
-    """The end of a rehearsal."""
+    """The end of a dry run."""
 
 
-def rehearse(change: Callable[[], R]) -> R:
+def dry_run(change: Callable[[], R]) -> R:
     """Make a change in a transaction that is rolled back, and return its result. Raise what the change raises.
 
-    So every rule is asked, and nothing is written. Workers are neither told nor waited for.
+    Every validation runs, and nothing is stored. No cache is invalidated.
     """
     results = list[R]()
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from core.actor import Actor, command_actor
-from core.commands.changes import rehearse
+from core.commands.changes import dry_run
 from core.commands.exit_codes import EXIT_CODES, EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.output import Output
 from core.keyset import InvalidPosition, Page
@@ -78,7 +78,7 @@ class SubcommandsCommand(BaseCommand):
         """Make a change and return its result. With `--dry-run` it is only rehearsed, and that is said."""
         if not options["dry_run"]:
             return make()
-        result = rehearse(make)
+        result = dry_run(make)
         self.out.tell("A dry run: nothing was written.")
         return result
 

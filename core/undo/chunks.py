@@ -18,7 +18,7 @@ from core.undo.parts import Part
 
 # Of JSON, before it is compressed and sealed. A row may be larger, and is a chunk by itself then.
 CHUNK_BYTES = 1024 * 1024
-# A deletion that would store more is final, so that it ends within seconds.
+# The copy is written in the deletion's transaction. A larger object is deleted without one: its deletion must not fail.
 MOST_BYTES = 256 * CHUNK_BYTES
 _LEVEL = 1  # of zlib, which takes a third of the time of the default for a tenth more bytes
 

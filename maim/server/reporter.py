@@ -1,4 +1,4 @@
-"""The process that tells operators what runs, and counts what takes too long to count for a page."""
+"""The process that records this server as running, and measures the gauges of the dashboard."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from maim.server.background import BackgroundProcess
 
 
 class Reporter(BackgroundProcess):
-    """A loop that says that this `serve` runs, and takes the gauges that are due."""
+    """A loop that renews this server's row (RunningServer), and measures the gauges that are due."""
 
     log = logging.getLogger("maim.server")
     poll_seconds = NOTED_EVERY.total_seconds()
-    server: ThisServer  # set before the fork, so that a process that is started again tells the same
+    server: ThisServer  # set before the fork, so that a restarted process reports the same server
 
     def run(self) -> None:
         super().run()

@@ -5,7 +5,7 @@
            ├─ sender of mails
            ├─ auditor, which chains audit entries
            ├─ worker of bulk operations
-           ├─ reporter, which tells what runs
+           ├─ reporter, which records that this server runs
            └─ sweep, once an hour
 
 The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the

@@ -94,7 +94,7 @@ class Command(BaseCommand):
             )
         if options["dry_run"]:
             for part in parts:
-                execution.carry_out(plan, part, actor=actor, sink=None, rehearse=True)
+                execution.carry_out(plan, part, actor=actor, sink=None, dry_run=True)
             return
         if parts and not options["yes"]:
             self._confirm(plan, options)

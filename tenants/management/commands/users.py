@@ -66,9 +66,17 @@ class Command(SubcommandsCommand):
         add_dry_run(create)
         add_json(create)
 
-        deactivate = add("deactivate", self.deactivate, "Signs users out for good, and revokes their access tokens")
+        deactivate = add(
+            "deactivate",
+            self.deactivate,
+            "Ends users' sessions, keeps them from signing in, and revokes their access tokens for good",
+        )
         activate = add("activate", self.activate, "Lets deactivated users sign in again")
-        end = add("end-sessions", self.end_sessions, "Signs users out of the API everywhere; they may sign in again")
+        end = add(
+            "end-sessions",
+            self.end_sessions,
+            "Ends all sessions of users, in the API and in the admin; they may sign in again",
+        )
         for change in (deactivate, activate, end):
             change.add_argument("users", nargs="+", metavar="USER", help="id, name or e-mail address")
             add_dry_run(change)
