@@ -6,9 +6,9 @@
     DailyRefusals    all four                   by day            kept for ninety days
 
 `apikeys.verification` counts them in memory, and `apikeys.usage` writes them here, in the transaction of the uses.
-Every validation is counted, unless its client asked not to count a use. All periods are in UTC. Each validation is added to
-all tables at once, so that reading a period needs no aggregation, and the sweep only deletes. The valid ones of a day
-are in DailyUse.
+Every validation is counted, unless its client asked not to count a use. All periods are in UTC. Each validation is
+added to all tables at once, so that reading a period needs no aggregation, and the sweep only deletes. The valid ones
+of a day are in DailyUse.
 """
 
 from __future__ import annotations
