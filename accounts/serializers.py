@@ -12,8 +12,8 @@ from accounts import personal_tokens
 from accounts.models import PASSKEY_NAME_LENGTH, TOKEN_NAME_LENGTH, PersonalToken
 from accounts.services.methods import METHODS
 from core.actor import TokenScope
+from core.fields import ID_LENGTH
 from core.http.fields import (
-    ID_LENGTH,
     ChoiceField,
     JSONObjectField,
     RequestSerializer,

@@ -59,7 +59,6 @@ class OwnPasswordView(PasswordChangeView):
 class OperatorsSite(UnfoldAdminSite):
     """The admin site, in which every write goes through a service. Its theme is in maim/console.py."""
 
-    index_template = "accounts/admin/index.html"
     login_template = "accounts/admin/login.html"
 
     def get_urls(self) -> list[Any]:

@@ -30,7 +30,7 @@ from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
 from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
 from core.admin_list import KeysetChangeList
 from core.display import DisplayName
-from core.http.fields import ID_LENGTH
+from core.fields import ID_LENGTH
 
 _CONFIG_HELP = _(
     "A JSON object. It is merged into the stored one: what you leave out stays, null removes, "

@@ -73,11 +73,14 @@ class UnpaddedRelatedIn(_UnpaddedIn, RelatedIn):
     pass
 
 
+ID_LENGTH = 50
+
+
 class IdField(ExactCharField):
-    """An identifier column: `tenant_3f0c9a71b2de`, or an imported one of up to 50 characters."""
+    """An identifier column: `tenant_3f0c9a71b2de`, or an imported one of up to ID_LENGTH characters."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("max_length", 50)
+        kwargs.setdefault("max_length", ID_LENGTH)
         super().__init__(*args, **kwargs)
 
     def set_attributes_from_name(self, name: str) -> None:

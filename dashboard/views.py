@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.admin.utils import unquote
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext
 
@@ -32,19 +33,19 @@ def verifications(request: HttpRequest) -> JsonResponse:
 
 def verifications_of_tenant(request: HttpRequest, tenant_id: str) -> JsonResponse:
     """Respond with the verifications of a tenant's keys."""
-    tenant = Tenant.objects.filter(pk=tenant_id).only("pk").first()
+    tenant = Tenant.objects.filter(pk=unquote(tenant_id)).only("pk").first()
     return _respond(request, None if tenant is None else Subject.tenant(tenant.pk))
 
 
 def verifications_of_agent(request: HttpRequest, agent_id: str) -> JsonResponse:
     """Respond with the verifications of an agent's keys."""
-    agent = Agent.unscoped.filter(pk=agent_id).only("pk", "tenant_id").first()
+    agent = Agent.unscoped.filter(pk=unquote(agent_id)).only("pk", "tenant_id").first()
     return _respond(request, None if agent is None else Subject.of(agent))
 
 
 def verifications_of_key(request: HttpRequest, key_id: str) -> JsonResponse:
     """Respond with the verifications of a key."""
-    key = ApiKey.unscoped.filter(pk=key_id).only("pk", "tenant_id").first()
+    key = ApiKey.unscoped.filter(pk=unquote(key_id)).only("pk", "tenant_id").first()
     return _respond(request, None if key is None else Subject.of(key))
 
 

@@ -23,6 +23,7 @@ from core.errors import Conflict
 from core.locks import Locked
 from core.models import Approval, AuditEntry, Epoch, Invalidation, Lock
 from core.prepared_writes import insert_all, insert_values
+from operations.models import BulkOperation
 from tenants.models import Membership, Tenant
 
 # The row of a run that is under way, or was interrupted.
@@ -34,7 +35,7 @@ _MODELS: tuple[type[models.Model], ...] = (
 )
 # What running workers hold on to, and what belongs to no tenant's data.
 _KEPT = (Epoch, Invalidation, Approval)
-_APPS = ("common", "accounts", "tenants", "agents", "apikeys", "legacy", "sessions")
+_APPS = ("common", "accounts", "tenants", "agents", "apikeys", "operations", "legacy", "sessions")
 _BATCH = 20_000
 
 
@@ -114,7 +115,7 @@ def check_empty() -> None:
     """Raise NotEmpty for a database with data, and Interrupted for what an interrupted run has left."""
     if Lock.objects.filter(name=_MARK).exists():
         raise Interrupted
-    if any(model._base_manager.exists() for model in (User, Tenant, AuditEntry, UsageLogEntry)):
+    if any(model._base_manager.exists() for model in (User, Tenant, AuditEntry, UsageLogEntry, BulkOperation)):
         raise NotEmpty
 
 

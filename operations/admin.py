@@ -57,7 +57,7 @@ class StartForm(forms.Form):
         data = self.cleaned_data
         return Selection(
             kind=Kind(data["kind"]),
-            ids=tuple(data["ids"].split()),
+            ids=tuple(filter(None, map(str.strip, data["ids"].splitlines()))),
             tenant_id=data["tenant_id"],
             agent_id=data["agent_id"],
             status=data["status"],

@@ -72,7 +72,7 @@ def preview_tenants(tenant_ids: Collection[str]) -> Preview:
 
 def _uses_today(subjects: Collection[str]) -> int:
     today = timezone.now().date()
-    rows = DailyUse.unscoped.filter(pk__in=[(subject, today) for subject in subjects])
+    rows = DailyUse.unscoped.filter(subject__in=subjects, day=today)
     number: int | None = rows.aggregate(number=Sum("uses"))["number"]
     return number or 0
 

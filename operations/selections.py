@@ -1,7 +1,7 @@
 """Selections: the objects of a bulk operation, as ids or as a filter that is frozen when the operation starts.
 
-A filter names a tenant or an agent, and a status if only objects with that are meant. Objects that are created after
-the start are not among its objects.
+A filter names a tenant or an agent, and, if only some of their objects are meant, the status that people see. Objects
+that are created after the start are not among its objects.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from agents.models import Agent
-from apikeys.models import ApiKey
+from agents.models import Agent, AgentStatus
+from apikeys.models import ApiKey, KeyStatus
+from apikeys.queries import filter_keys
 from core.errors import Invalid
+from core.fields import ID_LENGTH
 from operations.models import BulkOperation
 from tenants.models import Tenant
 
@@ -33,6 +36,7 @@ _MODELS: dict[Kind, type[Any]] = {
 }
 # What a filter of each model may name. Tenants are named one by one, so that nobody suspends all by an empty form.
 _FILTERS: dict[type[Any], tuple[str, ...]] = {ApiKey: ("tenant_id", "agent_id"), Agent: ("tenant_id",), Tenant: ()}
+_STATUSES: dict[type[Any], list[str]] = {ApiKey: KeyStatus.values, Agent: AgentStatus.values, Tenant: []}
 
 
 class Selection(NamedTuple):
@@ -66,6 +70,10 @@ class Selection(NamedTuple):
             raise Invalid({"ids": [_("Give either ids, or a tenant or agent")]})
         if unknown := set(owners) - set(_FILTERS[self.model]):
             raise Invalid({name: [_("This operation does not select by that")] for name in sorted(unknown)})
+        if any(len(each) > ID_LENGTH or not each.isprintable() for each in self.ids):
+            raise Invalid({"ids": [_("An id has at most 50 characters, all of them printable")]})
+        if self.status and self.status not in (statuses := _STATUSES[self.model]):
+            raise Invalid({"status": [format_lazy(_("Must be one of: {choices}."), choices=", ".join(statuses))]})
         if not self.ids and not owners:
             raise Invalid({"ids": [_("Say which objects: by their ids, or by a tenant or agent")]})
         return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
@@ -87,8 +95,11 @@ class Selection(NamedTuple):
 
     def rows(self) -> QuerySet[Any]:
         """Return the objects that are there, by id. Only for filters; of ids, some may be gone."""
-        named = {name: getattr(self, name) for name in ("tenant_id", "agent_id", "status") if getattr(self, name)}
-        rows: QuerySet[Any] = self.model._base_manager.filter(**named)
+        owners = {name: getattr(self, name) for name in ("tenant_id", "agent_id") if getattr(self, name)}
+        rows: QuerySet[Any] = self.model._base_manager.filter(**owners)
+        if self.status:
+            is_of_keys = self.model is ApiKey
+            rows = filter_keys(rows, status=self.status) if is_of_keys else rows.filter(status=self.status)
         if self.ids:
             rows = rows.filter(pk__in=self.ids)
         if self.created_before is not None:

@@ -12,7 +12,6 @@ import logging
 import uuid
 from datetime import timedelta
 
-from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -40,7 +39,8 @@ class Worker:
     def work(self) -> bool:
         """Change one chunk of an operation. Return False if there is nothing to do.
 
-        Raise DatabaseError if the chunk failed, after counting it.
+        Raise what a chunk fails with, after counting the failure: else the operation would be tried for ever, and those
+        after it would wait.
         """
         ensure_primary()
         claimed = self._claim()
@@ -48,7 +48,7 @@ class Worker:
             return False
         try:
             self._change_chunk(claimed)
-        except DatabaseError:
+        except Exception:
             self._count_failure(claimed)
             raise
         return True
@@ -105,7 +105,7 @@ class Worker:
         if row is None:
             return
         row.failures += 1
-        row.problem = "The database refused a chunk of objects; the log of maim.operations says why"
+        row.problem = "A chunk of objects failed; the log of maim.operations says why"
         if row.failures >= MOST_FAILURES:
             _end(row, BulkOperation.State.FAILED)
         row.save(update_fields=["failures", "problem", "state", "ended_at"])

@@ -9,8 +9,8 @@ from accounts.serializers import UserResponse
 from agent_config import schema
 from agent_config.updates import internal_tenant_config, masked_tenant_config
 from core.actor import ActorKind
+from core.fields import ID_LENGTH
 from core.http.fields import (
-    ID_LENGTH,
     ChoiceField,
     JSONObjectField,
     LogQuerySerializer,

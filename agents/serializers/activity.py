@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from core.fields import ID_LENGTH
 from core.http.fields import (
-    ID_LENGTH,
     LOG_FORMATS,
     ChoiceField,
     CursorQuerySerializer,

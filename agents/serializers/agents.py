@@ -22,8 +22,8 @@ from agents.effective_config import get_states
 from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus
 from agents.services.plugins import revealed
+from core.fields import ID_LENGTH
 from core.http.fields import (
-    ID_LENGTH,
     NAME_LENGTH,
     BoundedListField,
     ChoiceField,

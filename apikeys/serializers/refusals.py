@@ -6,7 +6,8 @@ from rest_framework import serializers
 
 from apikeys.models import Refusal
 from apikeys.verification import EXPLANATIONS
-from core.http.fields import ID_LENGTH, ChoiceField, LogQuerySerializer, UTCDateTimeField
+from core.fields import ID_LENGTH
+from core.http.fields import ChoiceField, LogQuerySerializer, UTCDateTimeField
 
 CODES = sorted(str(code) for code in EXPLANATIONS)
 

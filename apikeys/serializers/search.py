@@ -8,7 +8,8 @@ from rest_framework import serializers
 
 from apikeys import keyformat
 from apikeys.models import ApiKey
-from core.http.fields import ID_LENGTH, QuerySerializer, RequestSerializer, StrictCharField, id_field
+from core.fields import ID_LENGTH
+from core.http.fields import QuerySerializer, RequestSerializer, StrictCharField, id_field
 from core.scrubbing import scrubbed
 
 MAX_SECRET_LENGTH = 500

@@ -6,7 +6,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from core.http.fields import ID_LENGTH, LogQuerySerializer, UTCDateTimeField
+from core.fields import ID_LENGTH
+from core.http.fields import LogQuerySerializer, UTCDateTimeField
 
 
 class UsageLogQuerySerializer(LogQuerySerializer):

@@ -18,11 +18,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core import strict_json
+from core.fields import ID_LENGTH
 from core.http.responses import utc_text
 
 NAME_LENGTH = 100
 DESCRIPTION_LENGTH = 2000
-ID_LENGTH = 50
 MAX_PAGE = 2**31 - 1
 MAX_ID = 2**63 - 1
 LOG_FORMATS = ("json", "jsonl")

@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import Any
 
 from django import template
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -37,7 +38,7 @@ def series_url(row: Tenant | Agent | ApiKey | None = None) -> str:
     return (
         reverse("admin_figures:verifications")
         if row is None
-        else reverse(f"admin_figures:{_NAMES[type(row)]}", args=[row.pk])
+        else reverse(f"admin_figures:{_NAMES[type(row)]}", args=[quote(row.pk)])
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.conf import settings
+from django.contrib.admin.utils import quote
 from django.db import connection
 from django.template import engines
 from django.test import RequestFactory
@@ -14,7 +18,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents import services as agents
+from agents.models import Agent
 from apikeys import outcomes
+from apikeys.models import ApiKey, KeySecret
 from apikeys.outcomes import Outcomes
 from apikeys.statistics import Span
 from apikeys.tests.worker import Data
@@ -23,8 +29,8 @@ from core.servers import ThisServer
 from dashboard import figures, gauges
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
-from tests.support.operators import sign_in
-from tests.support.people import Person
+from tests.support.operators import sign_in, url
+from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -159,6 +165,26 @@ class TestDashboard:
 
         assert response.context["figures"].verifications.span == Span.HOUR
 
+    def test_pages_of_imported_objects_lead_to_others_whatever_is_in_an_id(self, alice: Person) -> None:
+        tenant = Tenant.objects.create(pk="old/t & co", tenant_name="Old", owner=alice.user)
+        agent = Agent(pk="bot/1?#", tenant=tenant)
+        key = ApiKey(pk="key/1 +", tenant=tenant, agent=agent)
+        for named in (agent, key):
+            named.set_name("old")
+            named.save(force_insert=True)
+        KeySecret.objects.filter(key=make_key(make_agent(alice.tenant)).key).update(key=key)
+        operator = sign_in("olivia")
+        links = 0
+
+        for row in (tenant, agent, key):
+            page = operator.get(url(row, "change")).content.decode()
+            (series,) = re.findall(r'data-series="([^"]+)"', page)
+            assert operator.get(unescape(series)).json()["span"] == "hour"
+            for link in re.findall(r'href="(/admin/[^"]+/\?q=[^"]*)"', page):
+                assert parse_qs(urlsplit(unescape(link)).query)["q"] == [row.pk]
+                links += 1
+        assert links == 3, "from the tenant to its agents and keys, and from the agent to its keys"
+
     def test_fragments_of_objects_render(self, data: Data) -> None:
         """Given pages that include what there is of a tenant, an agent and a key."""
         page = engines["django"].from_string(
@@ -167,10 +193,10 @@ class TestDashboard:
             "{% include 'dashboard/series.html' with chart=figures.verifications title='Verifications' %}"
             "{% include 'dashboard/changes.html' with changes=figures.changes %}"
         )
-        for row, url in ((data.tenant, "tenant"), (data.agent, "agent"), (data.key, "key")):
+        for row, name in ((data.tenant, "tenant"), (data.agent, "agent"), (data.key, "key")):
             request = RequestFactory().get("/", {"span": "day"})
 
             text = page.render({"row": row}, request)
 
-            assert f'data-series="/admin/figures/verifications/{url}/{row.pk}/?span=day"' in text
+            assert f'data-series="/admin/figures/verifications/{name}/{quote(row.pk)}/?span=day"' in text
             assert "key.create" in text or row != data.key

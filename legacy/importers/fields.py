@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 
+from core.fields import ID_LENGTH
 from legacy.parsing import Row, UnreadableValue, parse_datetime, parse_json, parse_text
 from legacy.reports import Notes, Reason
 
@@ -14,11 +15,10 @@ from legacy.reports import Notes, Reason
 MAX_TEXT_LENGTH = 1024 * 1024
 # In place of a creation time that cannot be read.
 UNKNOWN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-_MAX_ID_LENGTH = 50
 
 
 def is_valid_id(object_id: Any) -> bool:
-    return isinstance(object_id, str) and 0 < len(object_id) <= _MAX_ID_LENGTH and object_id.strip() == object_id
+    return isinstance(object_id, str) and 0 < len(object_id) <= ID_LENGTH and object_id.strip() == object_id
 
 
 def check_id(object_id: Any, notes: Notes) -> bool:

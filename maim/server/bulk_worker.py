@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from django.db import DatabaseError, connection
 
@@ -22,7 +23,8 @@ class BulkWorker(BackgroundProcess):
 
     def run(self) -> None:
         super().run()
-        self._worker.release()
+        with suppress(*DATABASE_ERRORS):  # another worker goes on when the lease is over
+            self._worker.release()
 
     def work(self) -> str | None:
         try:
@@ -32,4 +34,7 @@ class BulkWorker(BackgroundProcess):
         except (*DATABASE_ERRORS, DatabaseError) as error:
             connection.close()
             return f"bulk operations wait for the database: {type(error).__name__}: {error}"
+        except Exception:  # counted as a failure of the operation; those of others go on
+            self.log.exception("a chunk of a bulk operation failed")
+            return "bulk operations pause after a fault"
         return None

@@ -62,6 +62,15 @@ def test_selection_that_was_edited_after_it_was_shown_is_shown_again(olivia: Ope
     assert not BulkOperation.objects.exists()
 
 
+def test_id_may_contain_blanks(olivia: Operator, agent: Agent) -> None:
+    """As ids of imported objects do."""
+    ids = ["key of the old system", "other & more/2"]
+
+    confirm(olivia, show(olivia, kind="disable_keys", ids="\r\n".join(ids)))
+
+    assert BulkOperation.objects.get().selection == {"ids": ids}
+
+
 def test_wrong_selection_is_told_at_its_field(olivia: Operator) -> None:
     assert "Say which objects" in show(olivia, kind="disable_keys").content.decode()
 

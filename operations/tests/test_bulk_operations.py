@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from agents.models import Agent
 from apikeys import services as apikeys
-from apikeys.models import ApiKey, KeyStatus
+from apikeys.models import ApiKey, DailyUse, KeyStatus
 from apikeys.tests.asking import code_of
 from core import epoch
 from core.errors import Conflict, Forbidden, Invalid
@@ -132,6 +132,17 @@ def test_objects_of_a_status_are_all_changed_although_that_changes(agent: Agent,
     assert set(statuses()) == {"active"}
 
 
+def test_status_is_the_one_that_people_see(agent: Agent) -> None:
+    yesterday = timezone.now() - timedelta(days=1)
+    ApiKey.unscoped.filter(pk__in=["k1", "k3"]).update(expires_at=yesterday)
+
+    expired = start(Kind.DELETE_KEYS, agent_id=agent.pk, status="expired")
+    active = start(Kind.DISABLE_KEYS, agent_id=agent.pk, status="active")
+
+    assert results(work_off(expired)).keys() == {"k1", "k3"}
+    assert results(work_off(active)).keys() == {"k0", "k2", "k4"}
+
+
 def test_agents_are_deleted_and_can_be_restored(agent: Agent) -> None:
     row = work_off(start(Kind.DELETE_AGENTS, agent.pk))
 
@@ -247,6 +258,22 @@ def test_chunk_that_fails_again_and_again_ends_the_operation(agent: Agent, monke
     assert set(statuses()) == {"active"}, "a failed chunk changes nothing"
 
 
+def test_fault_in_one_operation_does_not_stop_those_after_it(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any) -> Any:
+        raise KeyError("a fault in the code")
+
+    monkeypatch.setitem(kinds.CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
+    faulty, sound = start(Kind.DISABLE_KEYS, "k0"), start(Kind.DELETE_KEYS, "k1")
+    worker = Worker()
+    for _attempt in range(MOST_FAILURES):
+        with pytest.raises(KeyError):
+            worker.work()
+
+    assert work_off(sound, worker).state == State.DONE
+    faulty.refresh_from_db()
+    assert faulty.state == State.FAILED
+
+
 # ---- cancelling
 
 
@@ -279,6 +306,10 @@ def test_cancelled_operation_stops_after_its_chunk(agent: Agent, small_chunks: N
         (Kind.SUSPEND_TENANTS, (), {"tenant_id": "t"}),
         (Kind.DELETE_AGENTS, (), {"agent_id": "a"}),
         (Kind.DISABLE_KEYS, tuple(map(str, range(10_001))), {}),
+        (Kind.DISABLE_KEYS, ("k" * 51,), {}),
+        (Kind.DISABLE_KEYS, ("k\udcff",), {}),
+        (Kind.DISABLE_KEYS, (), {"tenant_id": "t", "status": "no_status"}),
+        (Kind.DELETE_AGENTS, (), {"tenant_id": "t", "status": "expired"}),
     ],
 )
 def test_selection_of_nothing_or_of_too_much_is_refused(kind: Kind, ids: Any, owners: Any) -> None:
@@ -326,6 +357,15 @@ def test_preview_says_what_would_be_touched(alice: Person, agent: Agent) -> None
     assert (of_tenant.objects, of_tenant.agents, of_tenant.calls_are_of_last_hour) == (1, 2, True)
     assert (of_agents.objects, of_agents.agents, of_agents.keys) == (1, 1, 6)
     assert (of_keys.objects, of_keys.agents, of_keys.keys, of_keys.has_to_be_typed) == (2, 1, 2, False)
+
+
+def test_preview_counts_thousands_of_ids(agent: Agent) -> None:
+    today = timezone.now().date()
+    DailyUse.unscoped.create(subject="k1", day=today, tenant=agent.tenant, uses=7)
+
+    touched = preview(Selection(Kind.DELETE_KEYS, tuple(f"k{number}" for number in range(3000))))
+
+    assert (touched.objects, touched.calls) == (3000, 7)
 
 
 @pytest.mark.embedded

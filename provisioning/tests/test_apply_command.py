@@ -30,7 +30,6 @@ from tests.support.commands import Terminal
 from tests.support.people import OPERATOR, Person, make_agent, make_key, register
 from tests.support.server import ROOT
 
-DIFFERS = 3
 EXAMPLE = (ROOT / "docs/examples/maim.yaml").read_text(encoding="utf-8")
 ACME: dict[str, Any] = {
     "name": "ACME",
@@ -163,7 +162,7 @@ class TestFirstApply:
         assert "! key ACME / support bot / production (not issued, because its secret has nowhere to go" in outcome.out
         assert Agent.unscoped.filter(name="support bot").exists()
         assert not ApiKey.unscoped.exists()
-        assert apply(None, "--check").status == DIFFERS
+        assert apply(None, "--check").status == ExitCode.NO
 
 
 class TestSecondApply:
@@ -179,7 +178,7 @@ class TestSecondApply:
         with nothing_is_written():
             outcome = apply(changed, "--check", "--prune")
 
-        assert outcome.status == DIFFERS
+        assert outcome.status == ExitCode.NO
 
     def test_change_by_hand_is_drift_until_the_next_apply(self, apply: Apply, applied: Tenant) -> None:
         agent = Agent.unscoped.select_related("tenant").get(name="support bot")
@@ -189,7 +188,7 @@ class TestSecondApply:
         drifted = apply(None, "--check")
         apply(None, "--yes")
 
-        assert drifted.status == DIFFERS
+        assert drifted.status == ExitCode.NO
         assert '~ agent ACME / support bot\n    config /persona: "calm"\n' in drifted.out
         assert '    permissions: ["chat", "admin"] → ["chat"]\n' in drifted.out
         assert apply(None, "--check").status == 0

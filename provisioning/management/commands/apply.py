@@ -23,10 +23,9 @@ from provisioning.yaml_file import MAX_BYTES, InvalidFile
 
 EXIT_CODES = (
     "Exit status: 0, the database is as the file has it; 1, the file or a rule forbids it, or nobody said yes, and "
-    "nothing has changed; 2, the command line is wrong; 3, with --check: the database differs from the file; 5, the "
+    "nothing has changed; 2, the command line is wrong; 4, with --check: the database differs from the file; 5, the "
     "database does not answer. See docs/apply.md."
 )
-DIFFERS = 3
 STREAM = "-"
 
 
@@ -44,7 +43,7 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="show the changes, try them by every rule, and take them back"
         )
         mode.add_argument(
-            "--check", action="store_true", help="only say whether the database differs from the file (exit status 3)"
+            "--check", action="store_true", help="only say whether the database differs from the file (exit status 4)"
         )
         parser.add_argument(
             "--prune",
@@ -79,7 +78,7 @@ class Command(BaseCommand):
         if options["json"]:
             self._write_document(plan, options)
         if options["check"] and plan.changes:
-            sys.exit(DIFFERS)  # which is an answer, not an error
+            sys.exit(ExitCode.NO)
 
     def _show(self, plan: Plan, file: str) -> None:
         for line in plan_lines(plan, _name(file), self.style):
