@@ -24,9 +24,10 @@ from accounts.operator_roles import OperatorRole
 from accounts.services.methods import METHODS
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
-from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, all_or_none
+from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of
 from core.admin_columns import change_url
 from core.admin_forms import ServiceForm, show_error
+from core.changes import change_all
 from core.display import isolated
 from core.errors import Conflict, DomainError
 from core.scrubbing import TOKEN_PREFIX
@@ -131,13 +132,13 @@ class UserAdmin(OperatorAdmin):
     @admin.action(description=_("Deactivate selected users"), permissions=["deactivate"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         actor = actor_of(request)
-        all_or_none(queryset, lambda user: services.deactivate_user(actor=actor, user_id=user.pk))
+        change_all(queryset, lambda user: services.deactivate_user(actor=actor, user_id=user.pk))
         self.message_user(request, gettext("The users are deactivated, and their sessions and tokens ended."))
 
     @admin.action(description=_("End all sessions of selected users"), permissions=["end_sessions"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         actor = actor_of(request)
-        all_or_none(queryset, lambda user: services.end_all_sessions(actor=actor, user_id=user.pk))
+        change_all(queryset, lambda user: services.end_all_sessions(actor=actor, user_id=user.pk))
         self.message_user(request, gettext("The sessions are ended."))
 
     def role_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -16,7 +16,6 @@ from core.undo.restoring import ExistsAgain
 from tenants.access import lock_tenant
 from tenants.capacity import Resource, check_limit
 
-_LONGEST_NAME = 100
 # Older versions of the configs are left out beyond this many bytes, because agents may have thousands of versions.
 VERSIONS_BYTES = 32 * 1024 * 1024
 
@@ -50,7 +49,7 @@ class Agents(Part[Agent]):
         if others.filter(pk=row.pk).exists():
             raise ExistsAgain
         check_limit(tenant, Resource.AGENTS)
-        rename_taken([row], restoration, among=others, most=_LONGEST_NAME)
+        rename_taken([row], restoration, among=others)
 
 
 class ConfigVersions(Part[ConfigVersion]):

@@ -30,10 +30,11 @@ from apikeys.models import ApiKey, KeySecret, KeyStatus, UsageLogEntry
 from apikeys.serializers.keys import KeyUpdateRequest
 from apikeys.services import IssuedKey
 from core.actor import Actor
-from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, all_or_none
+from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of
 from core.admin_columns import change_url, in_colour
 from core.admin_forms import ChangeForm, ServiceForm, show_error
 from core.admin_list import KeysetChangeList
+from core.changes import change_all
 from core.errors import DomainError
 from core.http.fields import FIRST_YEAR
 
@@ -201,13 +202,13 @@ class ApiKeyAdmin(OperatorAdmin):
     @admin.action(description=_("Disable selected keys"), permissions=["disable"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         actor = actor_of(request)
-        all_or_none(queryset, lambda key: services.disable_key(actor=actor, key=key))
+        change_all(queryset, lambda key: services.disable_key(actor=actor, key=key))
         self.message_user(request, gettext("The keys are disabled."))
 
     @admin.action(description=_("Enable selected keys"), permissions=["enable"])
     def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         actor = actor_of(request)
-        all_or_none(queryset, lambda key: services.enable_key(actor=actor, key=key))
+        change_all(queryset, lambda key: services.enable_key(actor=actor, key=key))
         self.message_user(request, gettext("The keys are enabled."))
 
     def get_search_results(

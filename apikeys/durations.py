@@ -8,7 +8,7 @@ workers, machines and verifications there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import orjson
@@ -16,13 +16,13 @@ from django.db import connection
 from django.utils import timezone
 
 from apikeys.models import VerificationTime
+from apikeys.periods import DAY, HOUR, MINUTE, start_of
 
 # The upper bounds of the buckets, in seconds. A quantile is interpolated linearly within its bucket.
 BOUNDS = (
     *(0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
 )
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _KEPT_FOR = {MINUTE: timedelta(hours=2), HOUR: timedelta(hours=48), DAY: timedelta(days=90)}
 
 _ADD = {
@@ -56,7 +56,7 @@ def add(numbers: Sequence[int]) -> None:
     now = timezone.now()
     # In one order, so that two writers do not deadlock.
     rows = [
-        (length // MINUTE, _start(now, length).replace(tzinfo=None).isoformat(" "), bucket, number)
+        (length // MINUTE, start_of(now, length).replace(tzinfo=None).isoformat(" "), bucket, number)
         for length in (MINUTE, HOUR, DAY)
         for bucket, number in enumerate(numbers)
         if number
@@ -68,7 +68,7 @@ def add(numbers: Sequence[int]) -> None:
 
 def read(length: timedelta, periods: int) -> list[Durations]:
     """Return the last periods of a length, a minute, an hour or a day, with the present one. Oldest first."""
-    last = _start(timezone.now(), length)
+    last = start_of(timezone.now(), length)
     starts = [last - ago * length for ago in reversed(range(periods))]
     counted = {start: [0] * (len(BOUNDS) + 1) for start in starts}
     rows = VerificationTime.objects.filter(minutes=length // MINUTE, start__range=(starts[0], last))
@@ -107,10 +107,3 @@ def sweep() -> int:
         VerificationTime.objects.filter(minutes=length // MINUTE, start__lt=now - kept_for).delete()[0]
         for length, kept_for in _KEPT_FOR.items()
     )
-
-
-def _start(moment: datetime, length: timedelta) -> datetime:
-    begun = moment.astimezone(UTC).replace(second=0, microsecond=0)
-    if length == MINUTE:
-        return begun
-    return begun.replace(minute=0) if length == HOUR else begun.replace(hour=0, minute=0)

@@ -25,9 +25,9 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from apikeys.models import DailyRefusals, FiveMinuteCount, HourCount, MinuteCount
+from apikeys.periods import HOUR, MINUTE, start_of
 from core.db import transactional
 
-MINUTE, FIVE_MINUTES, HOUR = timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1)
 MINUTES_KEPT_FOR, FIVE_MINUTES_KEPT_FOR = timedelta(hours=48), timedelta(hours=26)
 HOURS_KEPT_FOR = DAYS_KEPT_FOR = timedelta(days=90)
 # The tenant of keys that belong to none, and of the sums over all tenants.
@@ -166,13 +166,6 @@ def of_days(tenant_id: str, first: date, last: date, resolution: Resolution) -> 
     refusals = {code for period in periods for code in period.numbers} - {VALID}
     codes = [VALID, *sorted(refusals)]
     return [Period(period.start, {code: period.numbers.get(code, 0) for code in codes}) for period in periods]
-
-
-def start_of(moment: datetime, length: timedelta) -> datetime:
-    """Return when the period of a moment began, of so many minutes or an hour."""
-    minutes = int(length / MINUTE)
-    begun = moment.astimezone(UTC).replace(second=0, microsecond=0)
-    return begun.replace(minute=begun.minute - begun.minute % minutes)
 
 
 def sweep() -> int:

@@ -11,7 +11,8 @@ from django.db import connection
 from django.utils import timezone
 
 from apikeys.models import HourCount
-from apikeys.outcomes import HOUR, INSTALLATION, start_of
+from apikeys.outcomes import INSTALLATION
+from apikeys.periods import HOUR, start_of
 from apikeys.verification import NOT_ACTIVE, VALID
 from tenants.models import TenantStatus
 

@@ -15,10 +15,10 @@ from django.utils import timezone
 from agents.models import Agent
 from apikeys import outcomes, usage
 from apikeys.models import ApiKey
-from apikeys.outcomes import FIVE_MINUTES, HOUR, INSTALLATION, MINUTE, VALID, Period, Resolution
+from apikeys.outcomes import INSTALLATION, VALID, Period, Resolution
+from apikeys.periods import DAY, FIVE_MINUTES, HOUR, MINUTE
 from apikeys.verification import PERMISSION_MISSING
 
-DAY = timedelta(days=1)
 DAYS_SHOWN = 30
 
 

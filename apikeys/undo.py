@@ -13,8 +13,6 @@ from core.undo.parts import Kind, Part, Restoration, rename_taken
 from tenants.access import lock_tenant
 from tenants.capacity import Resource, check_limit
 
-_LONGEST_NAME = 100
-
 
 class Keys(Part[ApiKey]):
     """The API keys. They come back disabled, and have to be rotated: their secrets are stored nowhere."""
@@ -26,7 +24,7 @@ class Keys(Part[ApiKey]):
         if restoration.deleted.kind == Kind.AGENT:
             tenant = lock_tenant(rows[0].tenant_id)
             check_limit(tenant, Resource.KEYS, adding=len(rows))
-            rename_taken(rows, restoration, among=ApiKey.objects.in_tenants([tenant.pk]), most=_LONGEST_NAME)
+            rename_taken(rows, restoration, among=ApiKey.objects.in_tenants([tenant.pk]))
         for row in rows:
             row.status = KeyStatus.DISABLED
         counts.add(*rows)

@@ -6,7 +6,7 @@ action asks for a permission, which operators have by their role (accounts.opera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -44,6 +44,7 @@ from core.admin_forms import (
 )
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
 from core.admin_search import SEARCH, searched_list_url
+from core.changes import change_all
 from core.db import transactional_and_propagated
 from core.display import isolated
 from core.errors import DomainError
@@ -73,13 +74,6 @@ def actor_of(request: HttpRequest) -> Actor:
         address=scope.address,
         signed_in_at=None if signed_in_at is None else datetime.fromtimestamp(signed_in_at, UTC),
     )
-
-
-@transactional_and_propagated
-def all_or_none(rows: Iterable[Any], write: Callable[[Any], object]) -> None:
-    """Call `write` for each row, in one transaction."""
-    for row in rows:
-        write(row)
 
 
 class OperatorAdmin(ModelAdmin):
@@ -296,7 +290,7 @@ class OperatorAdmin(ModelAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         actor = actor_of(request)
-        all_or_none(queryset, lambda row: self.delete(actor, row))
+        change_all(queryset, lambda row: self.delete(actor, row))
 
     # ---- history: the audit log has the changes by everybody, and Django's own log only those by the admin
 

@@ -10,7 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.durations import Durations
-from apikeys.statistics import DAY, Series, Span
+from apikeys.periods import DAY
+from apikeys.statistics import Series, Span
 from apikeys.verification import (
     ADDRESS_NOT_ALLOWED,
     DISABLED,

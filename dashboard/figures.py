@@ -7,8 +7,8 @@ from typing import NamedTuple
 from agents.models import Agent, AgentActivity
 from agents.services import active_agents
 from apikeys import attention, durations, rankings, statistics
-from apikeys.durations import DAY, HOUR, MINUTE
 from apikeys.models import ApiKey, KeySecret
+from apikeys.periods import DAY, HOUR, MINUTE
 from apikeys.rankings import Rankings
 from apikeys.statistics import EVERYTHING, Span, Subject
 from core import servers

@@ -17,6 +17,7 @@ from apikeys import services as apikeys
 from apikeys.fields import KeySettings
 from apikeys.models import ApiKey
 from core.actor import Actor
+from core.changes import dry_run
 from core.db import transactional_and_propagated
 from core.errors import DomainError, Invalid
 from provisioning.changes import Sign
@@ -34,41 +35,33 @@ from tenants.models import Role, Tenant
 MAX_CHANGES = 1000
 
 
-class _RolledBack(Exception):
-    """The end of a dry run, which rolls the transaction back."""
-
-
 def transactions_of(plan: Plan) -> list[list[TenantPlan]]:
     """Return the tenants that are changed together: all, or each by itself if there are more than MAX_CHANGES."""
     together = [plan.tenants] if len(plan.changes) <= MAX_CHANGES else [[tenant] for tenant in plan.tenants]
     return [part for part in together if any(change.sign != Sign.SKIP for each in part for change in each.shown())]
 
 
-def carry_out(
-    plan: Plan, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None, dry_run: bool = False
-) -> None:
+def carry_out(plan: Plan, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None) -> None:
     """Carry out the changes of some tenants in one transaction, or none of them.
 
-    Deliver the secrets of new keys before the commit. `dry_run` tries everything and rolls it back. Raise InvalidFile
-    for what a service refuses, and Conflict where secrets cannot be delivered.
+    Deliver the secrets of new keys before the commit. Raise InvalidFile for what a service refuses, and Conflict where
+    secrets cannot be delivered.
     """
-    try:
-        _carry_out(plan.declaration, part, actor=actor, sink=sink, dry_run=dry_run)
-    except _RolledBack:
-        return
+    _carry_out(plan.declaration, part, actor=actor, sink=sink)
     if sink is not None:
         sink.keep()
 
 
+def rehearse(plan: Plan, part: Sequence[TenantPlan], *, actor: Actor) -> None:
+    """Try the changes of some tenants by every rule, and roll them back. Raise InvalidFile if a service refuses one."""
+    dry_run(lambda: _carry_out(plan.declaration, part, actor=actor, sink=None))
+
+
 @transactional_and_propagated
-def _carry_out(
-    declaration: Declaration, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None, dry_run: bool
-) -> None:
+def _carry_out(declaration: Declaration, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None) -> None:
     execution = _Execution(declaration, actor)
     for plan in part:
         execution.tenant(plan)
-    if dry_run:
-        raise _RolledBack
     if sink is not None and execution.secrets:
         sink.deliver(execution.secrets)
 

@@ -15,8 +15,9 @@ from unfold.admin import TabularInline
 
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
-from core.admin_base import ConfigAdmin, OperatorAdmin, actor_of, all_or_none
+from core.admin_base import ConfigAdmin, OperatorAdmin, actor_of
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
+from core.changes import change_all
 from core.errors import Conflict
 from core.models import AuditEntry
 from tenants import invitations, members, services
@@ -133,7 +134,7 @@ class TenantAdmin(ConfigAdmin):
     @staticmethod
     def _set_status(request: HttpRequest, tenants: QuerySet[Tenant], status: TenantStatus) -> None:
         actor, changes = actor_of(request), TenantChanges(status=status)
-        all_or_none(tenants, lambda row: services.update_tenant(actor=actor, tenant=row, changes=changes))
+        change_all(tenants, lambda row: services.update_tenant(actor=actor, tenant=row, changes=changes))
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Tenant:
         owner = values.pop("owner")

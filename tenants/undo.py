@@ -14,8 +14,6 @@ from core.undo.parts import Kind, Part, Restoration, rename_taken
 from core.undo.restoring import ExistsAgain
 from tenants.models import Membership, Tenant
 
-_LONGEST_NAME = 255
-
 
 class OwnerGone(Conflict):
     message = _("The tenant cannot be restored: its owner has no account any more")
@@ -35,7 +33,7 @@ class Tenants(Part[Tenant]):
             if row.owner_id and not User.objects.select_for_update().filter(pk=row.owner_id).exists():
                 raise OwnerGone
             others = Tenant.objects.filter(owner_scope=row.owner_scope)
-            rename_taken([row], restoration, among=others, most=_LONGEST_NAME)
+            rename_taken([row], restoration, among=others)
         counts.add(*rows)
         return super().put_back(rows, restoration)
 

@@ -20,7 +20,7 @@ from agents.serializers.agents import (
     internal_agent,
 )
 from core import counts
-from core.commands.changes import change_all
+from core.changes import change_all
 from core.commands.formatting import quota_text, rate_limit_text, time_text
 from core.commands.options import add_dry_run, add_json, add_limits, add_page, add_yes, validated
 from core.commands.subcommands import AddSubcommand, Options

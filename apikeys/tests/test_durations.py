@@ -9,8 +9,9 @@ import pytest
 from time_machine import travel
 
 from apikeys import durations
-from apikeys.durations import BOUNDS, DAY, HOUR, MINUTE, quantile
+from apikeys.durations import BOUNDS, quantile
 from apikeys.models import VerificationTime
+from apikeys.periods import DAY, HOUR, MINUTE
 from apikeys.tests.test_counting import committing_without_an_answer, refusing
 from apikeys.tests.test_outcomes import rows_read
 from apikeys.verification.counting import UseCounter

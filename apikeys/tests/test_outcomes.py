@@ -15,7 +15,8 @@ from time_machine import travel
 from agents import services as agents
 from apikeys import outcomes, permissions, services, usage
 from apikeys.models import ApiKey, DailyRefusals, DailyUse, FiveMinuteCount, HourCount, MinuteCount
-from apikeys.outcomes import HOUR, INSTALLATION, MINUTE, Outcomes, Period, Resolution
+from apikeys.outcomes import INSTALLATION, Outcomes, Period, Resolution
+from apikeys.periods import HOUR, MINUTE
 from apikeys.tests.facts import facts
 from apikeys.tests.test_counting import committing_without_an_answer, refusing
 from apikeys.tests.worker import Data, Worker

@@ -9,8 +9,8 @@ import pytest
 from time_machine import travel
 
 from apikeys import statistics
-from apikeys.outcomes import FIVE_MINUTES, HOUR, MINUTE
-from apikeys.statistics import DAY, EVERYTHING, Series, Span, Subject, verifications
+from apikeys.periods import DAY, FIVE_MINUTES, HOUR, MINUTE
+from apikeys.statistics import EVERYTHING, Series, Span, Subject, verifications
 from apikeys.tests.facts import facts
 from apikeys.tests.test_outcomes import rows_read
 from apikeys.verification import DISABLED, PERMISSION_MISSING, UNKNOWN, VALID, KeyFacts, Verdict

@@ -21,7 +21,8 @@ from typing import NamedTuple
 from django.db import Error, connection
 
 from apikeys import notices, usage
-from apikeys.outcomes import INSTALLATION, MINUTE, Outcomes
+from apikeys.outcomes import INSTALLATION, Outcomes
+from apikeys.periods import MINUTE
 from apikeys.refusals import Refused
 from apikeys.usage import Uses
 from apikeys.verification.durations import DurationCounts

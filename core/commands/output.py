@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
-from django.core.management.base import OutputWrapper
+from django.core.management.base import CommandError, OutputWrapper
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -86,6 +86,14 @@ class Output:
     def tell_table(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Show people rows that a question is about."""
         self.tell(format_table(header, rows))
+
+    def confirm(self, question: str) -> None:
+        """Ask at the terminal. Raise CommandError unless the answer is yes."""
+        if not sys.stdin.isatty():
+            raise CommandError(f"{question} Without a terminal to ask at, say so with --yes; nothing has changed")
+        self.tell(f"{question} [y/N] ", ending="")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise CommandError("Nothing has changed")
 
     def _print(self, console: Console, content: RenderableType) -> None:
         with console.capture() as capture:

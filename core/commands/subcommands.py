@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from core.actor import Actor, command_actor
-from core.commands.changes import dry_run
+from core.changes import dry_run
 from core.commands.exit_codes import EXIT_CODES, EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.output import Output
 from core.keyset import InvalidPosition, Page
@@ -87,13 +86,8 @@ class SubcommandsCommand(BaseCommand):
 
         A rehearsal, which destroys nothing, needs no answer.
         """
-        if options["yes"] or options["dry_run"]:
-            return
-        if not sys.stdin.isatty():
-            raise CommandError(f"{question} Without a terminal to ask at, say so with --yes; nothing has changed")
-        self.out.tell(f"{question} [y/N] ", ending="")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CommandError("Nothing has changed")
+        if not options["yes"] and not options["dry_run"]:
+            self.out.confirm(question)
 
     def write_page(
         self,

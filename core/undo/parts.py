@@ -100,14 +100,17 @@ def parts_of(kind: Kind) -> list[Part[Any]]:
     return [part for part in all_parts() if kind in part.columns]
 
 
-def rename_taken(rows: Sequence[NamedModel], restoration: Restoration, *, among: QuerySet[Any], most: int) -> None:
+def rename_taken(rows: Sequence[NamedModel], restoration: Restoration, *, among: QuerySet[Any]) -> None:
     """Give rows whose name is taken `among` others a name with their id behind it."""
     taken = set(among.filter(name_folded__in=[row.name_folded for row in rows]).values_list("name_folded", flat=True))
     for row in rows:
         if row.name_folded in taken:
-            old = getattr(row, row.name_field)
+            field: Any = row._meta.get_field(row.name_field)
             name = unique_name(
-                old, row.pk, lambda name: not among.filter(name_folded=fold_name(name)).exists(), most=most
+                getattr(row, row.name_field),
+                row.pk,
+                lambda name: not among.filter(name_folded=fold_name(name)).exists(),
+                most=field.max_length,
             )
             row.set_name(name)
             restoration.renamed[row.pk] = name

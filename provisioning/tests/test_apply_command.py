@@ -288,7 +288,7 @@ class TestAsking:
     def test_anything_else_changes_nothing(self, apply: Apply, answer: str) -> None:
         outcome = apply(document(agents=[]), stdin=Terminal(answer))
 
-        assert (outcome.status, "Nothing was changed" in outcome.err) == (ExitCode.REFUSED, True)
+        assert (outcome.status, "Nothing has changed" in outcome.err) == (ExitCode.REFUSED, True)
         assert not Tenant.objects.filter(tenant_name="ACME").exists()
 
     def test_without_a_terminal_it_wants_yes(self, apply: Apply) -> None:

@@ -8,9 +8,6 @@ from django.utils.translation import gettext_lazy as _
 from accounts import services
 from accounts.models import User
 from accounts.operator_roles import OperatorRole
-from core.actor import Actor, command_actor
-from core.commands.exit_codes import EXPECTED_ERRORS, command_error
-from core.commands.formatting import format_json, format_table
 from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.errors import NotFound
@@ -30,7 +27,6 @@ class Command(SubcommandsCommand):
         "Lists operators, and gives users a role in the admin or takes it away. createsuperuser makes the first admin."
     )
     exit_codes = EXIT_CODES
-    actor: Actor
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
@@ -39,22 +35,15 @@ class Command(SubcommandsCommand):
         set_role.add_argument("name", metavar="NAME", help="a username")
         set_role.add_argument("role", metavar="ROLE", choices=[*OperatorRole.values, _NONE], help="%(choices)s")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.actor = command_actor(f"operators {options['subcommand']}")
-        try:
-            options["handler"](options)
-        except EXPECTED_ERRORS as error:
-            raise command_error(error) from error
-
     def list(self, options: Options) -> None:
         rows = [
             _document(user) for user in User.objects.filter(is_staff=True).prefetch_related("groups").order_by("pk")
         ]
         if options["json"]:
-            self.stdout.write(format_json({"items": rows}))
+            self.out.json({"items": rows})
         else:
             table = [[row["id"], row["username"], row["role"], "" if row["is_active"] else "inactive"] for row in rows]
-            self.stdout.write(format_table(["ID", "NAME", "ROLE", ""], table))
+            self.out.table(["ID", "NAME", "ROLE", ""], table)
 
     def set_role(self, options: Options) -> None:
         user = User.objects.filter(username_folded=fold(options["name"])).first()
@@ -62,7 +51,7 @@ class Command(SubcommandsCommand):
             raise NotFound(_("There is no user with this name"))
         role = None if options["role"] == _NONE else OperatorRole(options["role"])
         services.set_operator_role(actor=self.actor, user_id=user.pk, role=role)
-        self.stdout.write("No operator any more" if role is None else f"The role is {role.value} now")
+        self.out.text("No operator any more" if role is None else f"The role is {role.value} now")
 
 
 def _document(user: User) -> dict[str, Any]:

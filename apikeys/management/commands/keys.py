@@ -19,7 +19,7 @@ from apikeys.management.secrets import read_secret, secrets_file
 from apikeys.models import ApiKey
 from apikeys.serializers.keys import AgentKeyCreateRequest, KeyDeletionResponse, KeyResponse, with_secret
 from apikeys.services import IssuedKey
-from core.commands.changes import change_all
+from core.changes import change_all
 from core.commands.exit_codes import ExitCode
 from core.commands.options import add_dry_run, add_json, add_yes, validated
 from core.commands.subcommands import Options, SubcommandsCommand

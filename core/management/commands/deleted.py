@@ -4,9 +4,6 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from core.actor import Actor, command_actor
-from core.commands.exit_codes import EXPECTED_ERRORS, command_error
-from core.commands.formatting import format_json, format_record, format_table
 from core.commands.options import add_json, integer_between
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.http.responses import utc_text
@@ -25,7 +22,6 @@ class Command(SubcommandsCommand):
 
     help = "Lists deleted tenants and agents, and restores them with disabled keys, within MAIM_UNDO_DAYS."
     exit_codes = EXIT_CODES
-    actor: Actor
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
@@ -38,41 +34,32 @@ class Command(SubcommandsCommand):
             one.add_argument("id", metavar="ID", help="as `list` shows it, or the id of the tenant or agent")
             add_json(one)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.actor = command_actor(f"deleted {options['subcommand']}")
-        try:
-            options["handler"](options)
-        except EXPECTED_ERRORS as error:
-            raise command_error(error) from error
-
     def list(self, options: Options) -> None:
         documents = [_document(row) for row in restoring.deleted_objects()[: options["limit"]]]
         if options["json"]:
-            self.stdout.write(format_json({"items": documents}))
+            self.out.json({"items": documents})
             return
         columns = ("id", "kind", "object_id", "name", "deleted_by", "deleted_at", "restorable_until")
         rows = [[document[column] for column in columns] for document in documents]
-        self.stdout.write(format_table([column.replace("_", " ").upper() for column in columns], rows))
+        self.out.table([column.replace("_", " ").upper() for column in columns], rows)
 
     def show(self, options: Options) -> None:
         document = _document(restoring.find_deleted(self.actor, options["id"]))
         if options["json"]:
-            self.stdout.write(format_json(document))
+            self.out.json(document)
             return
         members = [*document.items(), *document["counts"].items()]
-        self.stdout.write(format_record([member for member in members if member[0] != "counts"]))
+        self.out.record([member for member in members if member[0] != "counts"])
 
     def restore(self, options: Options) -> None:
         deleted = restoring.find_deleted(self.actor, options["id"])
         renamed = restoring.restore(actor=self.actor, deleted=deleted).renamed
         if options["json"]:
-            self.stdout.write(format_json({"kind": deleted.kind, "id": deleted.object_id, "renamed": renamed}))
+            self.out.json({"kind": deleted.kind, "id": deleted.object_id, "renamed": renamed})
             return
-        self.stdout.write(
-            f"Restored {deleted.kind} {deleted.object_id}. Its keys are disabled: rotate and enable them."
-        )
+        self.out.text(f"Restored {deleted.kind} {deleted.object_id}. Its keys are disabled: rotate and enable them.")
         for object_id, name in renamed.items():
-            self.stdout.write(f"{object_id} is now called {name}, because its name was taken")
+            self.out.text(f"{object_id} is now called {name}, because its name was taken")
 
 
 def _document(row: DeletedObject) -> dict[str, Any]:

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from core.audit_chain.chainer import CannotChain, Chainer
 from core.commands.exit_codes import EXPECTED_ERRORS, command_error
 from core.commands.formatting import format_json, format_table
 from core.commands.options import add_json, integer_between
+from core.commands.output import Output, progress
 from demo import filling, samples, storage
 from demo.filling import Filled
 from demo.samples import SampleKey, SignIn
@@ -27,6 +24,8 @@ MAX_KEYS = 5_000_000
 
 
 class Command(BaseCommand):
+    out: Output
+
     help = "Fills an empty database with made-up tenants, people, agents and keys, and a history of their use."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -48,6 +47,7 @@ class Command(BaseCommand):
         add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.out = Output(self.stdout, self.stderr, has_colors=not options["no_color"])
         try:
             if options["clean"]:
                 self._clean(options)
@@ -59,19 +59,21 @@ class Command(BaseCommand):
             raise command_error(error) from error
 
     def _clean(self, options: dict[str, Any]) -> None:
-        self._confirm("Delete everything in this database, also what was added since the interrupted run?", options)
+        if not options["yes"]:
+            self.out.confirm("Delete everything in this database, also what was added since the interrupted run?")
         storage.clean()
         self.stdout.write(format_json({"cleaned": True}) if options["json"] else "The database is empty again.")
 
     def _fill(self, options: dict[str, Any]) -> None:
         storage.check_empty()
         question = f"Fill {connection.settings_dict['NAME']} with {options['keys']:,} made-up keys?"
-        self._confirm(f"{question} It is for trying maim out, not for a database that real people use.", options)
+        if not options["yes"]:
+            self.out.confirm(f"{question} It is for trying maim out, not for a database that real people use.")
         storage.begin()
         try:
             alice, password = samples.new_person("alice")
-            with _progress(options["keys"]) as progress:
-                filled = filling.fill(alice, keys=options["keys"], seed=options["seed"], progress=progress)
+            with progress(options["keys"], "keys") as advance:
+                filled = filling.fill(alice, keys=options["keys"], seed=options["seed"], progress=advance)
             sign_ins = [samples.make_operator(), SignIn("POST /api/v1/auth/login", alice.username, password)]
             keys = samples.make_keys(alice)
             Chainer().chain_all()
@@ -81,34 +83,6 @@ class Command(BaseCommand):
             ) from error
         storage.end()
         self.stdout.write(_json(filled, sign_ins, keys) if options["json"] else _text(filled, sign_ins, keys))
-
-    def _confirm(self, question: str, options: dict[str, Any]) -> None:
-        """Ask at the terminal, on standard error. Raise CommandError unless the answer is yes."""
-        if options["yes"]:
-            return
-        if not sys.stdin.isatty():
-            raise CommandError("Nothing was changed: it wants --yes where there is no terminal to ask at")
-        self.stderr.write(f"{question} [y/N] ", ending="", style_func=str)
-        self.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CommandError("Nothing was changed")
-
-
-@contextmanager
-def _progress(keys: int) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar on standard error, if that is a terminal."""
-    columns = (
-        TextColumn("keys"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=keys)
-        yield lambda number: bar.advance(task, number)
 
 
 def _json(filled: Filled, sign_ins: Sequence[SignIn], keys: Sequence[SampleKey]) -> str:

@@ -4,9 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from core.actor import Actor, command_actor
-from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
-from core.commands.formatting import format_json, format_record, format_table
+from core.commands.exit_codes import ExitCode
 from core.commands.options import add_json, integer_between
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.http.responses import utc_text
@@ -27,7 +25,7 @@ class Command(SubcommandsCommand):
 
     help = "Starts, lists, shows and cancels changes of many objects, which `serve` carries out in the background."
     exit_codes = EXIT_CODES
-    actor: Actor
+    option_names = {"ids": "ID", "tenant_id": "--tenant", "agent_id": "--agent", "status": "--status"}
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
@@ -47,13 +45,6 @@ class Command(SubcommandsCommand):
             one.add_argument("id", metavar="ID", help="as `list` shows it")
         for one in (start, found, show, cancel):
             add_json(one)
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.actor = command_actor(f"operations {options['subcommand']}")
-        try:
-            options["handler"](options)
-        except EXPECTED_ERRORS as error:
-            raise command_error(error, {"ids": "ID", "tenant_id": "--tenant", "agent_id": "--agent"}) from error
 
     def start(self, options: Options) -> None:
         selection = Selection(
@@ -75,11 +66,11 @@ class Command(SubcommandsCommand):
     def list(self, options: Options) -> None:
         documents = [_document(row) for row in services.operations_for(self.actor)[: options["limit"]]]
         if options["json"]:
-            self.stdout.write(format_json({"items": documents}))
+            self.out.json({"items": documents})
             return
         columns = ("id", "kind", "state", "done", "total", "refused", "started_by", "started_at")
         rows = [[document[column] for column in columns] for document in documents]
-        self.stdout.write(format_table([column.replace("_", " ").upper() for column in columns], rows))
+        self.out.table([column.replace("_", " ").upper() for column in columns], rows)
 
     def show(self, options: Options) -> None:
         row = services.get_operation(self.actor, options["id"])
@@ -87,11 +78,12 @@ class Command(SubcommandsCommand):
         found = list(outcomes.values_list("object_id", "result", "detail")[:_MOST])
         if options["json"]:
             items = [dict(zip(("object_id", "result", "detail"), each, strict=True)) for each in found]
-            self.stdout.write(format_json({**_document(row), "outcomes": items}))
+            self.out.json({**_document(row), "outcomes": items})
             return
-        self.stdout.write(format_record(list(_document(row).items())))
+        self.out.record(list(_document(row).items()))
         if found:
-            self.stdout.write("\n" + format_table(["OBJECT", "OUTCOME", "REASON"], found))
+            self.out.text("")
+            self.out.table(["OBJECT", "OUTCOME", "REASON"], found)
 
     def cancel(self, options: Options) -> None:
         row = services.get_operation(self.actor, options["id"])
@@ -99,7 +91,10 @@ class Command(SubcommandsCommand):
 
     def _write(self, row: BulkOperation, options: Options) -> None:
         document = _document(row)
-        self.stdout.write(format_json(document) if options["json"] else format_record(list(document.items())))
+        if options["json"]:
+            self.out.json(document)
+        else:
+            self.out.record(list(document.items()))
 
 
 def _document(row: BulkOperation) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from core.actor import Actor, command_actor
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.formatting import format_json
 from core.commands.options import add_json
+from core.commands.output import Output
 from core.commands.subcommands import Options
 from provisioning import declaration, execution
 from provisioning.changes import Sign
@@ -30,6 +31,8 @@ STREAM = "-"
 
 
 class Command(BaseCommand):
+    out: Output
+
     help = "Makes tenants, members, agents and keys what a YAML file says: shows the changes, asks, and makes them."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -58,6 +61,7 @@ class Command(BaseCommand):
         add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.out = Output(self.stdout, self.stderr, has_colors=not options["no_color"])
         try:
             self._run(command_actor("apply"), options)
         except InvalidFile as error:
@@ -87,13 +91,13 @@ class Command(BaseCommand):
     def _carry_out(self, plan: Plan, actor: Actor, options: Options) -> None:
         parts = execution.transactions_of(plan)
         if len(parts) > 1:
-            self._tell(
+            self.out.tell(
                 f"These are more than {execution.MAX_CHANGES} changes, so each tenant is changed in a transaction of "
                 "its own. After an error those before it stay changed; run it again."
             )
         if options["dry_run"]:
             for part in parts:
-                execution.carry_out(plan, part, actor=actor, sink=None, dry_run=True)
+                execution.rehearse(plan, part, actor=actor)
             return
         if parts and not options["yes"]:
             self._confirm(plan, options)
@@ -105,15 +109,15 @@ class Command(BaseCommand):
             self.stdout.write("Done.")
 
     def _confirm(self, plan: Plan, options: Options) -> None:
-        """Ask at the terminal, on standard error. Raise CommandError unless the answer is yes."""
-        if options["file"] == STREAM or not sys.stdin.isatty():
-            raise CommandError("Nothing was changed: it wants --yes where there is no terminal to ask at")
+        """Ask at the terminal. Raise CommandError unless the answer is yes."""
+        if options["file"] == STREAM:
+            raise CommandError(
+                "Standard input is the file, so nobody can be asked: say so with --yes; nothing has changed"
+            )
         if options["json"]:
             for line in plan_lines(plan, _name(options["file"]), self.style):
-                self._tell(line)
-        self._tell("Change this? [y/N] ", ending="")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CommandError("Nothing was changed")
+                self.out.tell(line)
+        self.out.confirm("Change this?")
 
     def _write_document(self, plan: Plan, options: Options) -> None:
         document = {
@@ -122,11 +126,6 @@ class Command(BaseCommand):
             "warnings": [problem_line(warning, _name(options["file"])) for warning in plan.warnings],
         }
         self.stdout.write(format_json(document))
-
-    def _tell(self, text: str, ending: str = "\n") -> None:
-        """Write a message to people, which is neither output nor an error, to standard error."""
-        self.stderr.write(text, ending=ending, style_func=str)
-        self.stderr.flush()
 
 
 def _read(file: str) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from core.commands.changes import change_all
+from core.changes import change_all
 from core.commands.formatting import quota_text, rate_limit_text, time_text
 from core.commands.options import add_dry_run, add_json, add_limits, add_page, add_yes, integer_between, validated
 from core.commands.subcommands import Options, SubcommandsCommand

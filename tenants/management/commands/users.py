@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from accounts import services as accounts
 from accounts.models import User
 from accounts.operator_roles import OperatorRole
-from core.commands.changes import change_all
+from core.changes import change_all
 from core.commands.formatting import time_text
 from core.commands.options import add_dry_run, add_json, add_page, add_yes
 from core.commands.subcommands import Options, SubcommandsCommand

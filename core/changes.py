@@ -1,4 +1,4 @@
-"""Changes by commands: of several objects at once, and dry runs."""
+"""Changes of several objects at once, and rehearsed ones."""
 
 from __future__ import annotations
 
