@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
-from accounts import personal_tokens, services
+from accounts import services, token_format
 from accounts.fields import USER_FIELDS
 from accounts.models import Invitation, PersonalToken, QueuedMail, User
 from accounts.operator_roles import OperatorRole
@@ -269,7 +269,7 @@ class PersonalTokenAdmin(OperatorAdmin):
 
     @admin.display(description=_("personal access token"))
     def masked_token(self, row: PersonalToken) -> str:
-        return personal_tokens.masked(row.hint)
+        return token_format.masked(row.hint)
 
     def delete(self, actor: Actor, row: PersonalToken) -> None:
         services.revoke_token(actor=actor, token_id=row.pk)

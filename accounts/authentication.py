@@ -28,7 +28,7 @@ class BearerAuthentication(BaseAuthentication):
         address = RequestContext.of(request._request).address
         if token.startswith(TOKEN_PREFIX):
             return services.authenticate_personal_token(token, address=address)
-        return services.authenticate_token(token, address=address)
+        return services.authenticate_access_token(token, address=address)
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts import personal_tokens
+from accounts import token_format
 from accounts.models import PASSKEY_NAME_LENGTH, TOKEN_NAME_LENGTH, PersonalToken
 from accounts.services.methods import METHODS
 from core.actor import TokenScope
@@ -237,7 +237,7 @@ class PersonalTokenResponse(serializers.Serializer[Any]):
     last_used_address = serializers.CharField(help_text="Where that request came from; empty before the first.")
 
     def get_token(self, row: PersonalToken) -> str:
-        return personal_tokens.masked(row.hint)
+        return token_format.masked(row.hint)
 
 
 class CreatedPersonalTokenResponse(PersonalTokenResponse):

@@ -18,7 +18,7 @@ from core.actor import Actor
 from core.listing import ids_of, rows_in_order
 from core.text import fold, fold_name
 from tenants.access import get_tenant, tenant_ids_for
-from tenants.errors import FactorRequired
+from tenants.errors import MissingSecondFactor
 from tenants.models import Membership
 from tenants.roles import Access
 
@@ -63,7 +63,7 @@ def search(actor: Actor, text: str, tenant_id: str | None = None) -> SearchResul
 def _key_of_secret(actor: Actor, secret: str, tenant_id: str | None) -> Matches[ApiKey]:
     try:
         key = get_secret(actor, secret, Access.READ).key
-    except (KeyNotFound, FactorRequired):  # a tenant that requires a second factor is left out, as of names
+    except (KeyNotFound, MissingSecondFactor):  # a tenant that requires a second factor is left out, as of names
         return Matches([])
     return Matches([key] if tenant_id in (None, key.tenant_id) else [])
 

@@ -1,6 +1,6 @@
 """Masking of API keys and personal access tokens in text that somebody writes or that is logged.
 
-Their formats are in apikeys.keyformat and accounts.personal_tokens. People paste keys into descriptions, and bots
+Their formats are in apikeys.keyformat and accounts.token_format. People paste keys into descriptions, and bots
 report requests with keys in them. So a key is found in the spellings in which it gets there: without its prefix, in
 capitals, percent-encoded, or broken by a line end. A token without its prefix is like any other number, and stays.
 """

@@ -22,7 +22,7 @@ from core.actor import Actor, ActorKind, TokenScope
 from core.db import from_primary
 from core.errors import DomainError, Forbidden, ReadOnlyToken
 from core.prepared import prepared_query
-from tenants.errors import FactorRequired, TenantNotFound, TenantReadOnly
+from tenants.errors import MissingSecondFactor, TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantStatus
 from tenants.roles import ALLOWED, Access
 
@@ -70,8 +70,8 @@ def open_memberships(user_id: str | None) -> QuerySet[Membership]:
 def get_tenant(actor: Actor, tenant_id: str, access: Access) -> Tenant:
     """Return the tenant if the actor has this access to it.
 
-    Raise TenantNotFound, FactorRequired, Forbidden if the person's role or token does not allow it, and TenantReadOnly
-    for a person's write to a suspended tenant.
+    Raise TenantNotFound, MissingSecondFactor, Forbidden if the person's role or token does not allow it, and
+    TenantReadOnly for a person's write to a suspended tenant.
     """
     if actor.is_trusted:
         tenants = _select_tenant(tenant_id)
@@ -131,7 +131,7 @@ def tenant_errors(actor: Actor, tenant_ids: Collection[str], access: Access) -> 
 def _check(actor: Actor, membership: Membership, access: Access, has_factor: Callable[[str], bool]) -> None:
     """Raise what `get_tenant` would for the person of a membership."""
     if membership.tenant.requires_mfa and not has_factor(membership.user_id):
-        raise FactorRequired
+        raise MissingSecondFactor
     if access not in ALLOWED[Role(membership.role)]:
         raise Forbidden(_SECRETS if access == Access.SET_SECRETS else _ROLE)
     if access in READING:

@@ -50,7 +50,7 @@ class MemberNotFound(NotFound):
     message = _("This person is no member of the tenant")
 
 
-class FactorRequired(Forbidden):
+class MissingSecondFactor(Forbidden):
     """Access to a tenant that requires a second factor, by a person who has none."""
 
     code = "TENANT_006"

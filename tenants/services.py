@@ -30,7 +30,7 @@ from core.revisions import check_revision
 from core.undo.storing import store_deleted
 from tenants import invitations
 from tenants.access import check_creation, check_secrets, get_tenant, lock_tenant
-from tenants.errors import NAME_TAKEN, FactorRequired, OwnsTenants
+from tenants.errors import NAME_TAKEN, MissingSecondFactor, OwnsTenants
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
 from tenants.notices import notify_members_without_factor
@@ -222,10 +222,10 @@ def update_tenant(
 
 
 def _check_factor(actor: Actor, tenant: Tenant, changes: TenantChanges) -> None:
-    """Raise FactorRequired for a person who would require of others what they do not have."""
+    """Raise MissingSecondFactor for a person who would require of others what they do not have."""
     is_required = changes.get("requires_mfa", False) and not tenant.requires_mfa
     if is_required and actor.kind == ActorKind.USER and not accounts.has_factor(actor.id or ""):
-        raise FactorRequired(_("Add a second factor to your own account before you require one of others"))
+        raise MissingSecondFactor(_("Add a second factor to your own account before you require one of others"))
 
 
 @transactional_and_propagated

@@ -63,7 +63,7 @@ from accounts.services.registration import (
 from accounts.services.second_step import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
 from accounts.services.sessions import (
     AuthenticatedSession,
-    authenticate_token,
+    authenticate_access_token,
     end_other_sessions,
     end_session,
     refresh,
@@ -112,8 +112,8 @@ __all__ = [
     "add_user",
     "attempt_invitation",
     "authenticate",
+    "authenticate_access_token",
     "authenticate_personal_token",
-    "authenticate_token",
     "begin_passkey",
     "begin_totp",
     "change_password",

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import personal_tokens
+from accounts import token_format
 from accounts.access import personal_tokens_of
 from accounts.models import PersonalToken, QueuedMail, User
 from accounts.random_tokens import digest_of
@@ -79,14 +79,14 @@ def create_token(
     _check_name(name)
     expires_at = _checked_expiry(expires_at or now + min(DEFAULT_LIFETIME, settings.TOKEN_MAX_LIFETIME), now)
     confirm_password(actor=actor, user=user, password=password)
-    token = personal_tokens.generate()
+    token = token_format.generate()
     row = PersonalToken(
         user=user,
         name=name,
         scope=scope,
         tenant_id=tenant_id,
         digest=digest_of(token),
-        hint=personal_tokens.hint_of(token),
+        hint=token_format.hint_of(token),
         created_at=now,
         expires_at=expires_at,
     )
@@ -168,7 +168,7 @@ def authenticate_personal_token(token: str, *, address: str) -> AuthenticatedTok
 
     A text without the format of a token costs none. Record the use, and the address it came from, now and then.
     """
-    found = _find(digest_of(token)) if personal_tokens.is_well_formed(token) else None
+    found = _find(digest_of(token)) if token_format.is_well_formed(token) else None
     now = timezone.now()
     if found is None or found.expires_at <= now or not found.user.is_active:
         raise Unauthenticated

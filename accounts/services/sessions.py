@@ -52,7 +52,7 @@ class AuthenticatedSession(NamedTuple):
     session_id: str
 
 
-def authenticate_token(access_token: str, *, address: str) -> AuthenticatedSession:
+def authenticate_access_token(access_token: str, *, address: str) -> AuthenticatedSession:
     """Return the active user and the session of an access token, in one query. Raise Unauthenticated.
 
     Record the use of the session, and the address it came from, now and then.

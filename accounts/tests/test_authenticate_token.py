@@ -1,4 +1,4 @@
-"""`authenticate_token`, which reads the user and the session of every request in one query."""
+"""`authenticate_access_token`, which reads the user and the session of every request in one query."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ME = "/api/v1/auth/me"
 
 
 def test_token_returns_its_user_and_session(alice: Person, charlie: Person) -> None:
-    found = services.authenticate_token(alice.token, address="")
+    found = services.authenticate_access_token(alice.token, address="")
 
     assert found.user == alice.user
     assert TokenSession.objects.get(pk=found.session_id).user == alice.user
-    assert services.authenticate_token(charlie.token, address="").user == charlie.user
+    assert services.authenticate_access_token(charlie.token, address="").user == charlie.user
 
 
 def test_user_has_the_fields_of_the_database(alice: Person) -> None:
@@ -33,7 +33,7 @@ def test_user_has_the_fields_of_the_database(alice: Person) -> None:
     )
     names = [field.attname for field in User._meta.concrete_fields]
 
-    found = services.authenticate_token(alice.token, address="").user
+    found = services.authenticate_access_token(alice.token, address="").user
 
     stored = User.objects.get(pk=alice.user.pk)
     assert [(name, getattr(found, name)) for name in names] == [(name, getattr(stored, name)) for name in names]
@@ -42,7 +42,7 @@ def test_user_has_the_fields_of_the_database(alice: Person) -> None:
 
 def test_it_takes_one_query(alice: Person) -> None:
     with CaptureQueriesContext(connection) as captured:
-        user = services.authenticate_token(alice.token, address="").user
+        user = services.authenticate_access_token(alice.token, address="").user
         assert (user.id, user.username, user.email) == (alice.user.id, "alice", None)
 
     assert len(captured) == 1
@@ -52,7 +52,7 @@ def test_token_of_an_ended_session_is_refused(alice: Person) -> None:
     TokenSession.objects.filter(user=alice.user).delete()
 
     with pytest.raises(Unauthenticated):
-        services.authenticate_token(alice.token, address="")
+        services.authenticate_access_token(alice.token, address="")
     assert alice.client.get(ME).status_code == 401
 
 
@@ -60,7 +60,7 @@ def test_token_of_a_deactivated_user_is_refused(alice: Person) -> None:
     User.objects.filter(pk=alice.user.pk).update(is_active=False)
 
     with pytest.raises(Unauthenticated):
-        services.authenticate_token(alice.token, address="")
+        services.authenticate_access_token(alice.token, address="")
     assert alice.client.get(ME).status_code == 401
 
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from time_machine import travel
 
-from accounts import personal_tokens, services
+from accounts import services, token_format
 from accounts.mail.sender import send_due
 from accounts.models import EmailToken, PersonalToken, TokenSession, User
 from accounts.random_tokens import digest_of
@@ -182,7 +182,7 @@ class TestUse:
     def test_wrong_tokens_cost_at_most_one_query(self, alice: Person) -> None:
         real = add_token(alice.user)
         mistyped = real[:-1] + ("0" if real[-1] != "0" else "1")
-        for token, cost in ((personal_tokens.generate(), 1), (mistyped, 0), ("mat_", 0), (real.upper(), 0)):
+        for token, cost in ((token_format.generate(), 1), (mistyped, 0), ("mat_", 0), (real.upper(), 0)):
             with CaptureQueriesContext(connection) as queries:
                 response = SurfaceClient(token=token).get(ME)
 
@@ -333,7 +333,7 @@ class TestEnd:
         olivia.delete(row)
 
         assert b"backup" in pages
-        assert personal_tokens.masked(row.hint).encode() in pages
+        assert token_format.masked(row.hint).encode() in pages
         assert token.encode() not in pages
         assert not is_good(SurfaceClient(token=token))
         assert olivia.audit_of("token.delete").object_id == row.id
@@ -341,21 +341,21 @@ class TestEnd:
 
 class TestFormat:
     def test_tokens_differ_and_are_well_formed(self) -> None:
-        tokens = {personal_tokens.generate() for _ in range(1000)}
+        tokens = {token_format.generate() for _ in range(1000)}
 
         assert len(tokens) == 1000
-        assert all(personal_tokens.is_well_formed(token) for token in tokens)
+        assert all(token_format.is_well_formed(token) for token in tokens)
 
     def test_every_changed_character_is_noticed(self) -> None:
-        token = personal_tokens.generate()
+        token = token_format.generate()
         for place in range(len(token)):
             for char in "0a9fF_-\n":
                 changed = token[:place] + char + token[place + 1 :]
-                assert personal_tokens.is_well_formed(changed) == (changed == token)
+                assert token_format.is_well_formed(changed) == (changed == token)
 
     @pytest.mark.parametrize("around", ["Bearer {}", "?token={}&x=1", "TOKEN_{}", '{{"token": "{}\\n"}}'])
     def test_token_is_masked_in_texts(self, around: str) -> None:
-        token = personal_tokens.generate()
+        token = token_format.generate()
         for spelling in (token, token.upper(), token[:30] + "\r\n" + token[30:], token.replace("_", "%5F"), token[:60]):
             assert scrubbed(around.format(spelling)) == around.format("mat_…")
 

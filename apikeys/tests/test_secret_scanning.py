@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from accounts import personal_tokens
+from accounts import token_format
 from apikeys import keyformat
 from apikeys.keyformat import MalformedKey
 from core import ids
@@ -147,7 +147,7 @@ def test_the_fixed_beginning_is_that_of_every_key(keys: list[str]) -> None:
 
 def test_personal_access_tokens_have_a_pattern_of_their_own(keys: list[str]) -> None:
     for key in keys:
-        token = personal_tokens.generate()
+        token = token_format.generate()
         assert TOKENS.findall(f"TOKEN_{token}.") == [token]
         assert documented("is_token")(token)
         assert not documented("is_token")(f"mat_{RANDOM.randbytes(36).hex()}")

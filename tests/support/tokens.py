@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts import personal_tokens
+from accounts import token_format
 from accounts.models import PersonalToken, User
 from accounts.random_tokens import digest_of
 from tenants.models import Tenant
@@ -18,14 +18,14 @@ TOKENS = "/api/v1/auth/tokens"
 
 def add_token(user: User, *, scope: str = "write", tenant: Tenant | None = None, **fields: Any) -> str:
     """Give a user a token, and return its text."""
-    token = personal_tokens.generate()
+    token = token_format.generate()
     values = {"name": "script", "expires_at": timezone.now() + timedelta(days=90), **fields}
     PersonalToken.objects.create(
         user=user,
         scope=scope,
         tenant_id=None if tenant is None else tenant.id,
         digest=digest_of(token),
-        hint=personal_tokens.hint_of(token),
+        hint=token_format.hint_of(token),
         **values,
     )
     return token
