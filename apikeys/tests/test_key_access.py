@@ -8,11 +8,12 @@ import pytest
 from time_machine import travel
 
 from agents.models import Agent
-from apikeys.access import keys_for
+from apikeys.access import keys_for, read_newest_keys
 from apikeys.models import ApiKey, KeySecret
 from apikeys.queries import KeyList
 from apikeys.services import rotate_key
 from apikeys.tests.api import KeyApi
+from core.actor import Actor, ActorKind
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
@@ -41,6 +42,14 @@ def test_anothers_key_and_none_are_the_same_404(alice: Person, charlie: Person, 
             assert response.status_code == 404, (method, path)
             assert b"KEY_001" in response.content
     assert ApiKey.unscoped.get(pk=key.id).name == key.name
+
+
+def test_nobody_who_is_not_signed_in_has_a_list_of_keys(alice: Person, agent: Agent) -> None:
+    """Not by a mistake of a caller either, because the id of nobody stands for the trusted there."""
+    make_key(agent)
+
+    with pytest.raises(ValueError, match="anonymous"):
+        read_newest_keys(Actor(kind=ActorKind.ANONYMOUS), slice(0, 10), tenant_id=alice.tenant.id)
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])

@@ -33,6 +33,8 @@ TESTS = (
     ),
     *("accounts/tests", "tenants/tests", "agents/tests/test_secret_rights.py", "apikeys/tests"),
 )
+# How much is read of an agent that may be accessed is no check; that it may be is checked after it.
+NO_CHECKS = {"_select_with_tenant(agent_id) if actor.is_trusted else _select(agent_id)"}
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "var", "__pycache__", ".*_cache")
 
 
@@ -71,7 +73,7 @@ def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         and not isinstance(node.value.func, ast.Attribute)
     ):
         yield f"no {text}", ast.Pass()
-    if isinstance(node, ast.IfExp) and "is_trusted" in ast.unparse(node.test):
+    if isinstance(node, ast.IfExp) and "is_trusted" in ast.unparse(node.test) and text not in NO_CHECKS:
         yield f"everybody is trusted: {text}", node.body
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And) and "actor." in text:
         for index, operand in enumerate(node.values):
