@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain
+from itertools import chain, cycle
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
@@ -81,7 +81,7 @@ def insert_all(rows: Sequence[models.Model]) -> None:
         model = type(some[0])
         fields = _inserted_fields(model)
         values = [field.pre_save(row, True) for row in some for field in fields]
-        _write(_insert_many_sql(model, len(some)), _as_stored(fields * len(some), values))
+        _write(_insert_many_sql(model, len(some)), _as_stored(fields, values))
 
 
 def insert_values(model: type[models.Model], rows: Sequence[Sequence[Any]]) -> None:
@@ -142,8 +142,25 @@ def _is_expression(value: Any) -> bool:
 
 
 def _as_stored(fields: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Return the values of one row or several as the database gets them."""
     this = connections[DEFAULT_DB_ALIAS]  # because each look through the proxy takes a microsecond
-    return [field.get_db_prep_save(value, this) for field, value in zip(fields, values, strict=True)]
+    keep = [_keeps_texts(field) for field in fields]
+    return [
+        value if kept and (value is None or type(value) is str) else field.get_db_prep_save(value, this)
+        for field, kept, value in zip(cycle(fields), cycle(keep), values)  # the fields of each row
+    ]
+
+
+def _keeps_texts(field: Any) -> bool:
+    """Return whether a field stores a text as it is, so that asking it for each row would only take time."""
+    while field.remote_field is not None:
+        field = field.target_field
+    kind = type(field)
+    return (
+        kind.get_prep_value in (models.CharField.get_prep_value, models.TextField.get_prep_value)
+        and kind.get_db_prep_value is models.Field.get_db_prep_value
+        and kind.get_db_prep_save is models.Field.get_db_prep_save
+    )
 
 
 @cache
