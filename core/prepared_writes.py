@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from itertools import chain, cycle
 from typing import Any, NamedTuple, TypeVar
@@ -142,17 +143,26 @@ def _is_expression(value: Any) -> bool:
 
 
 def _as_stored(fields: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-    """Return the values of one row or several as the database gets them."""
+    """Return the values of one row or several as the database gets them.
+
+    Texts and times, which most values are, are not given to their fields, because asking these for each value of many
+    rows takes longer than all else.
+    """
     this = connections[DEFAULT_DB_ALIAS]  # because each look through the proxy takes a microsecond
-    keep = [_keeps_texts(field) for field in fields]
-    return [
-        value if kept and (value is None or type(value) is str) else field.get_db_prep_save(value, this)
-        for field, kept, value in zip(cycle(fields), cycle(keep), values)  # the fields of each row
-    ]
+    keep_texts, are_times = [_keeps_texts(field) for field in fields], [_is_time(field) for field in fields]
+    stored = []
+    for field, keeps_text, is_time, value in zip(cycle(fields), cycle(keep_texts), cycle(are_times), values):
+        if keeps_text and (value is None or type(value) is str):
+            stored.append(value)
+        elif is_time and type(value) is datetime and value.tzinfo is UTC:
+            stored.append(str(value.replace(tzinfo=None)))
+        else:
+            stored.append(field.get_db_prep_save(value, this))
+    return stored
 
 
 def _keeps_texts(field: Any) -> bool:
-    """Return whether a field stores a text as it is, so that asking it for each row would only take time."""
+    """Return whether a field stores a text as it is."""
     while field.remote_field is not None:
         field = field.target_field
     kind = type(field)
@@ -161,6 +171,11 @@ def _keeps_texts(field: Any) -> bool:
         and kind.get_db_prep_value is models.Field.get_db_prep_value
         and kind.get_db_prep_save is models.Field.get_db_prep_save
     )
+
+
+def _is_time(field: Any) -> bool:
+    """Return whether a field stores a time without its zone, in UTC, as both databases do."""
+    return type(field) is models.DateTimeField
 
 
 @cache
