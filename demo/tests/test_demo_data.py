@@ -213,16 +213,19 @@ def test_as_many_durations_are_counted_as_verifications(document: dict[str, Any]
 
 @pytest.mark.parametrize("span", Span)
 def test_dashboard_has_something_to_show(document: dict[str, Any], span: Span) -> None:
+    """In an hour of the night a small installation may have texts that are no key, and nothing else."""
     found = figures.overview(span)
 
-    (valid, *refused), (median, slowest) = found.verifications.lines, found.durations.lines
-    assert valid.total
-    assert refused
-    for line in (valid, median, slowest):
-        assert sum(bool(number) for number in line.numbers) > len(line.numbers) // 3
-    assert found.rankings.busiest
-    assert all(measured.number for measured in found.gauges.values())
+    numbers = [sum(number or 0 for number in several) for _label, several in found.verifications.rows]
+    (median, slowest) = found.durations.lines
+    least = 1 if span == Span.HOUR else len(numbers) // 3
+    assert len(found.verifications.lines) > 1
+    assert sum(map(bool, numbers)) >= least
+    assert [number is not None for number in median.numbers] == [bool(number) for number in numbers]
+    assert [number is not None for number in slowest.numbers] == [bool(number) for number in numbers]
+    assert found.rankings.busiest or span == Span.HOUR
     assert len(found.gauges) == 4
+    assert all(measured.number for measured in found.gauges.values())
 
 
 def sums_of(rows: Any, subject: str) -> Counter[Any]:
