@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -122,7 +123,7 @@ def shown_rows(response: Any) -> int:
     """Return how many rows a page shows: the object that it is about, and those of its tables, series or results."""
     if response.headers.get("Content-Type") == "application/json":
         return 1 + sum(len(line["numbers"]) for line in response.json()["lines"])
-    page = response.content.decode()
+    page: str = response.content.decode()
     return 1 + page.count("<tr") + len(response.context["found"] if "found" in (response.context or ()) else ())
 
 
@@ -143,7 +144,7 @@ def _of_model(operator: Operator, model: type[Model], model_admin: OperatorAdmin
         for choice in spec.choices(shown):
             if choice["query_string"] not in ("?", ""):
                 query = choice["query_string"]
-                yield Page(f"{path}{query}", lambda query=query: operator.get(f"{path}{query}"))
+                yield Page(f"{path}{query}", partial(operator.get, f"{path}{query}"))
     orders = [""]
     for name in model_admin.sortable_by or ():
         if name in shown.list_display:
@@ -257,4 +258,4 @@ def _largest_agent() -> str:
     """Return the id of the agent with most keys, by the numbers that are kept."""
     largest = RowCount.objects.filter(kind=RowCount.Kind.KEYS).exclude(agent_id="").order_by("-number").first()
     assert largest is not None
-    return largest.agent_id
+    return str(largest.agent_id)
