@@ -36,7 +36,7 @@ test-browser: $(VENV)/installed-requirements-dev.txt ## Run the tests in a brows
 test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (20 minutes)
 	@EXAMPLES_TIMES=20 $(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
 	  tests/long/moving.py tests/long/interrupted.py tests/long/documents.py tests/long/failover.py \
-	  tests/long/audit.py tests/long/bridge.py tests/long/overload.py agents/tests/test_config_round_trip.py agents/tests/test_config_versions.py \
+	  tests/long/audit.py tests/long/bridge.py tests/long/overload.py tests/long/console.py agents/tests/test_config_round_trip.py agents/tests/test_config_versions.py \
 	  agents/tests/test_config_adoption.py agents/tests/test_effective.py agents/tests/test_tenant_defaults.py \
 	  agents/tests/test_transfer_files.py agents/tests/test_config_import.py agent_config/tests/test_trust.py \
 	  agent_config/tests/test_layers.py agent_config/tests/test_schema_validation.py tests/test_fastpath_fuzz.py tests/test_large_lists.py $(ARGS)

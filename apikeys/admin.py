@@ -83,7 +83,11 @@ class UseFilter(admin.SimpleListFilter):
         if self.value() == self.never:
             return queries.filter_keys(queryset, never_used=True)
         asked = [timedelta(days=days) for days in self.days if str(days) == self.value()]
-        return queries.filter_keys(queryset, unused_since=timezone.now() - asked[0]) if asked else queryset
+        if not asked:
+            return queryset
+        # No key was used before it was created, so the list begins in its index where keys are old enough.
+        since = timezone.now() - asked[0]
+        return queries.filter_keys(queryset, unused_since=since).filter(created_at__lt=since)
 
 
 class AgentIdWidget(UnfoldForeignKeyRawIdWidget):

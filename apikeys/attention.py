@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apikeys.models import ApiKey, KeySecret, KeyStatus
-from core.listing import Sample, sample_of
+from core.listing import Sample, ids_of, rows_in_order, sample_of
 
 SHOWN = 10
 EXPIRES_WITHIN = timedelta(days=7)
@@ -29,8 +29,9 @@ def expiring_keys(tenant_id: str | None = None) -> Sample[ApiKey]:
 def never_used_keys(tenant_id: str | None = None) -> Sample[ApiKey]:
     """Return keys that were never used, the latest first, of the last LOOKED_AT that are old enough."""
     rows = _keys(tenant_id).filter(status=KeyStatus.ACTIVE, created_at__lt=timezone.now() - UNUSED_FOR)
-    looked_at = rows.order_by("-created_at", "-id" if tenant_id is not None else "-name_folded")[:LOOKED_AT]
-    unused = [key for key in looked_at if key.last_used_at is None]
+    # By their ids, for which MariaDB reads an index to LOOKED_AT, also where it would rather sort few keys.
+    ids = ids_of(rows.order_by("-created_at", "-id" if tenant_id is not None else "-name_folded"))[:LOOKED_AT]
+    unused = [key for key in rows_in_order(rows, list(ids)) if key.last_used_at is None]
     return Sample(unused[:SHOWN], len(unused) > SHOWN)
 
 

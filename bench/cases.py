@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bench import config_cases, key_cases, people_cases, write_cases
+from bench import config_cases, console_cases, key_cases, people_cases, write_cases
 from bench.case import Bound, Case
 from bench.harness import Bench
 from bench.rounds import RSGI_JSON, Result
@@ -57,4 +57,10 @@ def cases(sizes: Sizes) -> dict[str, Case]:
         "person_agent": Case("v1: an agent", 0.03, people_cases.agent),
         "me": Case("v1: /auth/me", 0.03, people_cases.profile),
         "sign_in": Case("v1: an agent, beside 10 sign-ins", 0.05, people_cases.beside_sign_ins, BESIDE_SIGN_INS),
+        "dashboard": Case("admin: dashboard", 0.1, console_cases.dashboard),
+        "console_keys": Case("admin: list of keys", 0.05, console_cases.keys),
+        "console_search": Case("admin: search of keys", 0.1, console_cases.search),
+        "console_key": Case("admin: a key", 0.1, console_cases.key),
+        "console_agent": Case("admin: an agent", 0.1, console_cases.agent),
+        "console_tenant": Case("admin: a tenant", 0.1, console_cases.tenant),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 import subprocess
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from tests.support.instances import PASSWORD, USER, MariaDB, Redis
 from tests.support.migrated import make_migrated
@@ -25,7 +26,8 @@ MAX_CONNECTIONS = 2_000
 class Population:
     """The size of a database: keys with a known secret, and copies of each that are never requested.
 
-    `settings` are environment variables of a maim that runs on it.
+    `settings` are environment variables of a maim that runs on it. With `is_demo`, everything that `manage.py demo`
+    makes is there, and the secrets of its samples are known.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Population:
     limited: bool = False
     copies: int = 0
     is_on_sqlite: bool = False
+    is_demo: bool = False
     settings: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -48,12 +51,20 @@ class Key:
     secret: str
 
 
+class Credentials(NamedTuple):
+    """The name and the password of somebody who may sign in."""
+
+    username: str
+    password: str
+
+
 @dataclass(frozen=True)
 class Seeded:
     """A seeded database, and the environment of a maim that runs on it."""
 
     environment: dict[str, str]
     keys: list[Key]
+    operator: Credentials | None = None
 
 
 class Databases:
@@ -131,6 +142,8 @@ class Databases:
         path = self._directory / name
         options = ["--limited"] * population.limited + ["--copies", str(population.copies)]
         make_migrated(environment["DATABASE_URL"], _command(environment, "manage.py", "migrate", "--verbosity", "0"))
+        if population.is_demo:
+            return _seed_demo(environment, population.keys)
         _command(environment, "-m", "bench.seed", str(path), str(population.keys), *options)()
         if not population.is_on_sqlite:
             # Write to disk now, not during a measurement.
@@ -145,6 +158,18 @@ class Databases:
         file = self._directory / f"{population.name}.sqlite3"
         file.unlink(missing_ok=True)  # what a failed seeding has left
         return f"sqlite:///{file}"
+
+
+def _seed_demo(environment: dict[str, str], keys: int) -> Seeded:
+    """Fill an empty, migrated database by `manage.py demo`."""
+    arguments = [sys.executable, "manage.py", "demo", "--keys", str(keys), "--yes", "--json"]
+    made = subprocess.run(
+        arguments, cwd=ROOT, env={**os.environ, **environment}, check=True, stdout=subprocess.PIPE, text=True
+    )
+    document = json.loads(made.stdout)
+    operator = next(each for each in document["sign_in"] if each["where"] == "/admin/")
+    samples = [Key(each["kind"], each["api_key"]) for each in document["api_keys"] if each["verdict"] == "VALID"]
+    return Seeded(environment, samples, Credentials(operator["username"], operator["password"]))
 
 
 def _command(environment: dict[str, str], *arguments: str) -> Callable[[], object]:

@@ -16,6 +16,7 @@ class Sizes:
     many: Population
     limited: Population
     asked: Population
+    console: Population
     remembered: int
     # The keys that a worker has remembered when its memory is measured for the first time.
     remembered_before: int
@@ -28,6 +29,7 @@ FULL_SIZES = Sizes(
     many=Population("many", KEYS, copies=99),
     limited=Population("limited", KEYS, limited=True),
     asked=Population("asked", 150_000),
+    console=Population("console", 20_000, is_demo=True),
     remembered=100_000,
     remembered_before=1_000,
 )
@@ -39,6 +41,7 @@ QUICK_SIZES = Sizes(
     many=Population("many", QUICK_KEYS, copies=39),
     limited=Population("limited", QUICK_KEYS, limited=True),
     asked=Population("asked", 15_000, settings=(("MAIM_REMEMBERED_KEYS", "10000"),)),
+    console=Population("console", 2_000, is_demo=True),
     remembered=10_000,
     remembered_before=1_000,
 )

@@ -13,9 +13,10 @@ from operator import or_
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.paginator import Page, Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import IntegerField, Q, QuerySet
 from django.http import HttpRequest
 
 from core.keyset import InvalidPosition, Order
@@ -55,18 +56,37 @@ def found_rows(
 
 def first_found(rows: QuerySet[Any], fields: Sequence[str], term: str, number: int) -> list[Any]:
     """Return the first rows that any of the fields (`OperatorAdmin`) finds, each in its own index."""
-    pages = (ids_of(rows.filter(_condition(rows, field, term)).order_by())[:number] for field in fields)
-    return rows_in_order(rows, list(dict.fromkeys(chain.from_iterable(pages)))[:number])
+    ids = (_first_ids_of_field(rows, field, term, number) for field in fields)
+    return rows_in_order(rows, list(dict.fromkeys(chain.from_iterable(ids)))[:number])
+
+
+def _first_ids_of_field(rows: QuerySet[Any], field: str, term: str, number: int) -> list[Any]:
+    column, _separator, lookup = field.rpartition("__")
+    if lookup == "startswith":
+        return _ids_by_beginning(rows, column, term, number)
+    return list(ids_of(rows.filter(_condition(rows, field, term)).order_by())[:number])
 
 
 def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
     """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
     column, _separator, lookup = field.rpartition("__")
-    if lookup != "startswith":
-        return Q(**{field: fold(term) if field.endswith("_folded") else term})
+    if lookup == "startswith":
+        return Q(pk__in=_ids_by_beginning(rows, column, term, MAX_NAMES))
+    if _is_number(rows, field) and not term.isdecimal():
+        return Q(pk__in=[])
+    return Q(**{field: fold(term) if field.endswith("_folded") else term})
+
+
+def _ids_by_beginning(rows: QuerySet[Any], column: str, term: str, number: int) -> list[Any]:
+    """Return the ids of the first rows whose folded text begins with the term, in the order of the texts."""
     prefix = fold_name(term) if column == "name_folded" else fold(term)
-    found = rows.filter(begins_with(column, prefix)).order_by(column)
-    return Q(pk__in=list(ids_of(found)[:MAX_NAMES]))
+    return list(ids_of(rows.filter(begins_with(column, prefix)).order_by(column))[:number])
+
+
+def _is_number(rows: QuerySet[Any], field: str) -> bool:
+    """Return whether a field of `search_fields` is a column of numbers, which a text cannot be compared with."""
+    *_relations, last = get_fields_from_path(rows.model, field.removesuffix("__exact"))
+    return isinstance(last, IntegerField)
 
 
 class KeysetChangeList(ChangeList):

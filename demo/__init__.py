@@ -2,14 +2,15 @@
 
 From the bottom up:
 
-    words        names of people, tenants, agents and keys
-    storage      bulk writes, their rates, and what an interrupted run leaves
-    chronicle    audit entries in the order of their times
-    context      what all of these share: chance, time, storage and names
-    configs      configs of agents, and their versions
-    population   people, tenants, members and agents
-    uses         uses by day, and verifications by hour and outcome
-    keys         keys, what became of them, and how they were used
-    filling      all of them together
-    samples      an operator, Alice, and keys whose secrets are shown
+    words          names of people, tenants, agents and keys
+    storage        bulk writes, their rates, and what an interrupted run leaves
+    chronicle      audit entries in the order of their times
+    context        what all of these share: chance, time, storage and names
+    configs        configs of agents, and their versions
+    population     people, tenants, members and agents
+    verifications  verifications by outcome and how long they took, by minute, five minutes, hour and day
+    uses           uses by day
+    keys           keys, what became of them, and how they were used
+    filling        all of them together
+    samples        an operator, Alice, and keys whose secrets are shown
 """

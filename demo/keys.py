@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from apikeys import keyformat
 from apikeys.bulk_import import build_secret
@@ -136,7 +136,7 @@ class Keys:
         since = max(since, self._now - _REFUSED_SINCE)
         for _ in range(self._random.randrange(1, 4)):
             at = since + (self._now - since) * self._random.random()
-            self._uses.refuse(key.tenant_id, at, code, self._random.randrange(1, 20))
+            self._uses.refuse(key, at, code, self._random.randrange(1, 20))
             refusal = Refusal(
                 tenant_id=key.tenant_id,
                 agent_id=bot.row.pk,
@@ -166,11 +166,10 @@ class Keys:
         days = sorted(random.sample(range(first, last + 1), max(1, int((last + 1 - first) * ratio))))
         usual = min(random.lognormvariate(1.6, 1.9), _MOST_USES)
         for day in days:
-            number = 1 + int(usual * random.uniform(0.5, 1.5))
+            number = 1 + int(usual * random.uniform(0.5, 1.5) * self._uses.share_of_day(day))
             key.usage_count += number
-            self._uses.add(key.pk, bot, day, number)
-        day_start = datetime.combine(self._uses.first_day + timedelta(days=days[-1]), time.min, UTC)
-        began, ended = max(day_start, key.created_at), min(day_start + timedelta(days=1), good_until)
+            start, end = self._uses.add(key, bot, day, number)
+        began, ended = max(start, key.created_at), min(end, good_until)
         key.last_used_at = began + max(ended - began, timedelta()) * random.random()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from accounts.models import User
 from agents.models import Agent, AgentActivity, ConfigVersion
 from apikeys.models import ApiKey, KeySecret, Notice, Refusal, UsageLogEntry
 from core import epoch
+from core.audit_chain.entries import time_of
 from core.db import transactional_and_propagated
 from core.errors import Conflict
 from core.locks import Locked
@@ -100,15 +101,23 @@ class Storage:
     def measure_plain(self) -> None:
         """Measure how fast `bulk_create` alone writes the rows that wait, and take them back."""
         batches = [(model, self._waiting[model]) for model in _MODELS]
-        for model, rows in self._counts.items():
-            names = [field.attname for field in model._meta.concrete_fields]
-            batches.append((model, [model(**dict(zip(names, values, strict=True))) for values in rows]))
+        batches += [(model, [_row_of(model, values) for values in rows]) for model, rows in self._counts.items()]
         started = time.perf_counter()
         with transaction.atomic():
             for model, objects in batches:
                 model._base_manager.bulk_create(objects, batch_size=500)
             transaction.set_rollback(True)
         self.plain_per_second = self._number / (time.perf_counter() - started)
+
+
+def _row_of(model: type[models.Model], values: Sequence[Any]) -> models.Model:
+    """Return the row that has these stored values."""
+    return model(
+        **{
+            field.attname: time_of(value) if isinstance(field, models.DateTimeField) else value
+            for field, value in zip(model._meta.concrete_fields, values, strict=True)
+        }
+    )
 
 
 def check_empty() -> None:

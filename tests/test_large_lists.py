@@ -8,9 +8,7 @@ from functools import partial
 from urllib.parse import parse_qsl
 
 import pytest
-from django.apps import apps
 from django.contrib import admin
-from django.db import connection
 
 from accounts import services as accounts
 from accounts.models import User
@@ -21,7 +19,7 @@ from tests.support.client import SurfaceClient
 from tests.support.commands import run
 from tests.support.examples import TIMES
 from tests.support.large_lists import LISTS, List, cost_of, figures_of_pages
-from tests.support.large_tables import AGENT, TENANT, USER, Sizes, fill
+from tests.support.large_tables import AGENT, TENANT, USER, Sizes, empty_tables, fill
 from tests.support.operators import sign_in
 from tests.support.people import OPERATOR
 from tests.test_query_counts import GROWING
@@ -59,12 +57,7 @@ def is_counted(case: List) -> bool:
 def large_tables(transactional_db: None) -> Iterator[None]:
     fill(SIZES)
     yield
-    with connection.cursor() as cursor:  # where Django would delete row by row
-        cursor.execute("SET foreign_key_checks = 0")
-        for model in apps.get_models():
-            if model._meta.managed:
-                cursor.execute(f"TRUNCATE {model._meta.db_table}")
-        cursor.execute("SET foreign_key_checks = 1")
+    empty_tables()
 
 
 @pytest.fixture

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
+from typing import Any
+
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from core.prepared_writes import insert_all, one_round_trip
 from core.tests.models import Part, Thing
@@ -78,6 +82,18 @@ class TestInsertAll:
             insert_all([Part(name=f"part {each}") for each in range(number)])
 
         assert list(Part.objects.order_by("pk").values_list("name", flat=True)) == [f"part {n}" for n in range(number)]
+
+    @pytest.mark.parametrize("document", ["text", None, {"a": [1]}, 7])
+    @pytest.mark.parametrize("zone", [UTC, timezone.get_fixed_timezone(480)])
+    def test_values_are_stored_as_their_fields_say(self, document: Any, zone: tzinfo) -> None:
+        """Also a text in a column of JSON, and a time of another zone, which are not stored as they are."""
+        made_at = timezone.now().astimezone(zone)
+
+        with transaction.atomic():
+            insert_all([Thing(id="1", name=gettext_lazy("name"), document=document, made_at=made_at)])
+
+        found = Thing.objects.get()
+        assert (found.name, found.document, found.made_at) == ("name", document, made_at)
 
 
 class TestOneRoundTrip:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.db.models import Count, Sum
+from django.utils import timezone
 
 from accounts.models import User
 from agent_config import system
@@ -17,12 +20,28 @@ from agent_config.updates import lint_config
 from agents.models import Agent, ConfigVersion
 from agents.services import active_agents
 from apikeys import notices, verification
-from apikeys.models import ApiKey, DailyUse, HourCount, KeySecret, MinuteCount, Notice, Refusal, UsageLogEntry
+from apikeys.models import (
+    ApiKey,
+    DailyRefusals,
+    DailyUse,
+    FiveMinuteCount,
+    HourCount,
+    KeySecret,
+    MinuteCount,
+    Notice,
+    Refusal,
+    UsageLogEntry,
+    VerificationTime,
+)
+from apikeys.outcomes import INSTALLATION
 from apikeys.recount import find_drift
+from apikeys.statistics import Span
+from apikeys.verification import MALFORMED, UNKNOWN, VALID
 from core.audit_chain.verification import verify
 from core.commands.exit_codes import ExitCode
 from core.http.surfaces import PUBLIC
 from core.models import AuditEntry
+from dashboard import figures
 from tenants.models import Membership, Role, Tenant
 from tests.support.client import SurfaceClient
 from tests.support.commands import Outcome, run
@@ -121,24 +140,114 @@ def test_keys_are_of_every_kind(document: dict[str, Any]) -> None:
 
 
 def test_uses_add_up(document: dict[str, Any]) -> None:
-    def sums(subjects: Any) -> Counter[Any]:
+    def by_day(subjects: Any) -> Counter[Any]:
         rows = DailyUse.unscoped.filter(subject__in=subjects).values_list("tenant_id", "day").annotate(Sum("uses"))
         return Counter({(tenant, day): number for tenant, day, number in rows})
 
     keys = ApiKey.unscoped.values("pk")
-    of_keys = sums(keys)
-    assert of_keys == sums(Agent.unscoped.values("pk")) == sums(Tenant.objects.values("pk"))
+    of_keys = by_day(keys)
+    assert of_keys == by_day(Agent.unscoped.values("pk")) == by_day(Tenant.objects.values("pk"))
     assert of_keys.total() == keys.aggregate(number=Sum("usage_count"))["number"]
-    hours = Counter[Any]()
-    for model in (HourCount, MinuteCount):
-        for tenant, start, number in model.unscoped.filter(outcome="VALID").values_list("tenant_id", "start", "number"):
-            hours[tenant, start.date()] += number
-    latest = max(day for _tenant, day in of_keys)
-    for (tenant, day), number in of_keys.items():
-        if (latest - day).days < 29:
-            assert hours[tenant, day] == number
-    everybody = sum(number for (tenant, _day), number in hours.items() if tenant)
-    assert everybody == sum(number for (tenant, _day), number in hours.items() if not tenant), "of the installation"
+    of_days = Counter[Any]()
+    for (_tenant, day), number in of_keys.items():
+        of_days[INSTALLATION, day] += number
+    assert of_days == by_day([INSTALLATION])
+
+
+def test_verifications_add_up(document: dict[str, Any]) -> None:
+    """Given that minutes, hours, five minutes and days count the same: each is the sum of the shorter ones."""
+    today = DailyUse.unscoped.latest("day").day
+    recently, monthly = today - timedelta(days=1), today - timedelta(days=28)
+
+    minutes, hours = sums_of(MinuteCount.unscoped, "tenant_id"), sums_of(HourCount.unscoped, "tenant_id")
+    assert minutes
+    assert minutes == Counter({key: number for key, number in hours.items() if key[1] >= recently})
+    tenants = {key: number for key, number in hours.items() if key[0]}
+    assert installation_of(hours) >= installation_of(tenants), "which has keys that nobody knows besides"
+    assert {outcome for _day, outcome in installation_of(hours) - installation_of(tenants)} == {UNKNOWN, MALFORMED}
+
+    days = Counter({(each.subject, each.day, VALID): each.uses for each in DailyUse.unscoped.filter(day__gte=monthly)})
+    days += Counter({(each.subject, each.day, each.outcome): each.number for each in DailyRefusals.objects.all()})
+    assert Counter({key: number for key, number in hours.items() if key[1] >= monthly}) == Counter(
+        {key: number for key, number in days.items() if key[1] >= monthly and key[0] in {"", *tenant_ids()}}
+    )
+    of_agents_and_keys = sums_of(FiveMinuteCount.objects, "subject")
+    assert of_agents_and_keys
+    for (subject, day, outcome), number in of_agents_and_keys.items():
+        if day == today:
+            assert number == days[subject, day, outcome]
+
+
+def test_five_minutes_of_keys_are_those_of_their_agents(document: dict[str, Any]) -> None:
+    agents = dict(ApiKey.unscoped.values_list("pk", "agent_id"))
+    of_agents, of_keys = Counter[Any](), Counter[Any]()
+    for subject, start, outcome, number in FiveMinuteCount.objects.values_list("subject", "start", "outcome", "number"):
+        if subject in agents:
+            of_keys[agents[subject], start, outcome] += number
+        else:
+            of_agents[subject, start, outcome] += number
+
+    assert of_keys == of_agents != Counter()
+
+
+def test_as_many_durations_are_counted_as_verifications(document: dict[str, Any]) -> None:
+    everything = HourCount.unscoped.filter(tenant=INSTALLATION)
+    recently = timezone.now() - timedelta(hours=20)
+
+    for rows, length in ((everything, 60), (MinuteCount.unscoped.filter(tenant=INSTALLATION), 1)):
+        taken = dict(
+            VerificationTime.objects.filter(minutes=length).values_list("start").annotate(number=Sum("number"))
+        )
+        counted = dict(rows.filter(start__gte=recently).values_list("start").annotate(number=Sum("number")))
+        shared = taken.keys() & counted.keys()
+        assert len(shared) > 15
+        assert {start: taken[start] for start in shared} == {start: counted[start] for start in shared}
+    days = VerificationTime.objects.filter(minutes=1440)
+    assert days.aggregate(number=Sum("number"))["number"] == sum(
+        (
+            DailyUse.unscoped.filter(subject=INSTALLATION).aggregate(number=Sum("uses"))["number"],
+            DailyRefusals.objects.filter(subject=INSTALLATION).aggregate(number=Sum("number"))["number"],
+        )
+    )
+
+
+@pytest.mark.parametrize("span", Span)
+def test_dashboard_has_something_to_show(document: dict[str, Any], span: Span) -> None:
+    """In an hour of the night a small installation may have texts that are no key, and nothing else."""
+    found = figures.overview(span)
+
+    numbers = [sum(number or 0 for number in several) for _label, several in found.verifications.rows]
+    (median, slowest) = found.durations.lines
+    least = 1 if span == Span.HOUR else len(numbers) // 3
+    assert len(found.verifications.lines) > 1
+    assert sum(map(bool, numbers)) >= least
+    assert [number is not None for number in median.numbers] == [bool(number) for number in numbers]
+    assert [number is not None for number in slowest.numbers] == [bool(number) for number in numbers]
+    called = MinuteCount.unscoped.exclude(tenant=INSTALLATION).filter(outcome=VALID, start__gte=found.rankings.since)
+    assert len(found.rankings.busiest) == min(10, called.values("tenant").distinct().count())
+    assert len(found.gauges) == 4
+    assert all(measured.number for measured in found.gauges.values())
+
+
+def sums_of(rows: Any, subject: str) -> Counter[Any]:
+    """Return the numbers of verifications by subject, day and outcome."""
+    sums = Counter[Any]()
+    for of, start, outcome, number in rows.values_list(subject, "start", "outcome", "number"):
+        sums[of, start.date(), outcome] += number
+    return sums
+
+
+def installation_of(sums: Mapping[Any, int]) -> Counter[Any]:
+    """Return the sums of the installation, or of all tenants if only these are there, by day and outcome."""
+    everything = [each for each in sums.items() if not each[0][0]]
+    added = Counter[Any]()
+    for (_subject, day, outcome), number in everything or sums.items():
+        added[day, outcome] += number
+    return added
+
+
+def tenant_ids() -> set[str]:
+    return set(Tenant.objects.values_list("pk", flat=True))
 
 
 def test_no_key_was_used_when_it_was_not_good(document: dict[str, Any]) -> None:

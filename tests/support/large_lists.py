@@ -177,7 +177,7 @@ class Cost(NamedTuple):
         scans = []
         with connection.cursor() as cursor:
             for sql, params, _seconds in self.statements:
-                if not sql.startswith("SELECT"):
+                if not sql.lstrip().startswith("SELECT"):
                     continue
                 cursor.execute(f"EXPLAIN {sql}", params)
                 scans += [table for _, _, table, kind, *_, rows, _extra in cursor.fetchall()

@@ -145,6 +145,16 @@ def _fill_counts(sizes: Sizes) -> None:
                 start=begin[unit].format(ago="seq DIV 19"))  # fmt: skip
 
 
+def empty_tables() -> None:
+    """Delete all rows, where Django would delete them one by one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET foreign_key_checks = 0")
+        for model in apps.get_models():
+            if model._meta.managed:
+                cursor.execute(f"TRUNCATE {model._meta.db_table}")
+        cursor.execute("SET foreign_key_checks = 1")
+
+
 def _insert(label: str, number: int, /, **values: str) -> None:
     """Insert rows, with an SQL expression of `seq` for each column that has not its model's default."""
     model = apps.get_model(label)

@@ -12,6 +12,7 @@ from core.commands.exit_codes import EXPECTED_ERRORS, command_error
 from core.commands.formatting import format_json, format_table
 from core.commands.options import add_json, integer_between
 from core.commands.output import Output, progress
+from dashboard import gauges
 from demo import filling, samples, storage
 from demo.filling import Filled
 from demo.samples import SampleKey, SignIn
@@ -77,6 +78,7 @@ class Command(BaseCommand):
             sign_ins = [samples.make_operator(), SignIn("POST /api/v1/auth/login", alice.username, password)]
             keys = samples.make_keys(alice)
             Chainer().chain_all()
+            gauges.measure_due()
         except KeyboardInterrupt as error:
             raise CommandError(
                 "Interrupted. The rows that were written stay, without totals; manage.py demo --clean deletes them"
