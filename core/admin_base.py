@@ -80,9 +80,9 @@ class OperatorAdmin(ModelAdmin):
     """Lists and forms over services, which a subclass calls in `create`, `change` and `delete`.
 
     `add_fields` are on the form of a new row, `fields` on that of an existing one. `body` is the API's request
-    serializer, whose fields validate the JSON fields. `search_fields` are ids, which are searched whole, and folded
-    columns with `__startswith`, of which the beginning is searched; each has an index. `palette_fields` are those that
-    the command palette searches.
+    serializer, whose fields validate the JSON fields. `search_fields` are ids, which are searched whole (numbers with
+    `__exact`), and folded columns with `__startswith`, of which the beginning is searched; each has an index.
+    `palette_fields` are those that the command palette searches.
     """
 
     add_form: type[ServiceForm] = ServiceForm

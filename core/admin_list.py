@@ -60,8 +60,13 @@ def first_found(rows: QuerySet[Any], fields: Sequence[str], term: str, number: i
 
 
 def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
-    """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
+    """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it.
+
+    `__exact` marks a field that is a number.
+    """
     column, _separator, lookup = field.rpartition("__")
+    if lookup == "exact" and not term.isdecimal():  # a number, which Django would refuse to compare with a text
+        return Q(pk__in=())
     if lookup != "startswith":
         return Q(**{field: fold(term) if field.endswith("_folded") else term})
     prefix = fold_name(term) if column == "name_folded" else fold(term)
