@@ -59,6 +59,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted\n")
         sys.exit(128 + signal.SIGINT)
+    except UnicodeEncodeError:
+        if all(map(_is_utf8, sys.argv)):
+            raise
+        sys.stderr.write("An argument of the command line is not UTF-8\n")
+        sys.exit(2)
     except BrokenPipeError:  # whoever reads the output has enough of it, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
         sys.exit(128 + signal.SIGPIPE)
@@ -69,6 +74,11 @@ def _open_missing_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # for the whole process
+
+
+def _is_utf8(argument: str) -> bool:
+    """Return whether the bytes of an argument were UTF-8, in place of which Python has surrogates otherwise."""
+    return not any("\udc80" <= char <= "\udcff" for char in argument)
 
 
 def _execute() -> None:

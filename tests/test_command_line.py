@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import ROOT
+from tests.support.server import ROOT, MaimServer
 
 pytestmark = pytest.mark.embedded
 
@@ -77,6 +77,17 @@ def test_streams_may_be_closed() -> None:
     assert status_of('"$@" >&-', "help") == (0, "")
     status, errors = status_of('"$@" <&-', "apply", "--check", "-f", "-")
     assert (status, errors) == (1, "CommandError: standard input: must be a mapping with the list tenants\n")
+
+
+def test_argument_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """A terminal with another encoding sends Chinese names as such bytes."""
+    server = MaimServer(tmp_path, "command_line")
+    server.migrate()
+
+    command: list[str | bytes] = [sys.executable, "manage.py", "tenants", "show", "租户".encode("gbk")]
+    done = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (2, b"An argument of the command line is not UTF-8\n")
 
 
 @pytest.mark.parametrize(
