@@ -4,6 +4,7 @@
 import gc
 import json
 import os
+import signal
 import sys
 from io import TextIOWrapper
 from textwrap import fill
@@ -47,8 +48,41 @@ def _help_line(name: str, text: str) -> str:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
     gc.disable()  # until the apps are loaded (core.apps): looking for garbage is a seventh of a start and finds none
+    _open_missing_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal cannot show is escaped
+    try:
+        try:
+            _execute()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted\n")
+        sys.exit(128 + signal.SIGINT)
+    except UnicodeEncodeError:
+        if all(map(_is_utf8, sys.argv)):
+            raise
+        sys.stderr.write("An argument of the command line is not UTF-8\n")
+        sys.exit(2)
+    except BrokenPipeError:  # whoever reads the output has enough of it, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _open_missing_streams() -> None:
+    """Open the standard streams that whoever starts this has closed, for which Python has None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # for the whole process
+
+
+def _is_utf8(argument: str) -> bool:
+    """Return whether the bytes of an argument were UTF-8, in place of which Python has surrogates otherwise."""
+    return not any("\udc80" <= char <= "\udcff" for char in argument)
+
+
+def _execute() -> None:
+    """Run the command. Exit with a sentence about an environment or a database with which it cannot."""
     try:
         CommandLine(sys.argv).execute()
     except ImproperlyConfigured as error:

@@ -80,9 +80,9 @@ class OperatorAdmin(ModelAdmin):
     """Lists and forms over services, which a subclass calls in `create`, `change` and `delete`.
 
     `add_fields` are on the form of a new row, `fields` on that of an existing one. `body` is the API's request
-    serializer, whose fields validate the JSON fields. `search_fields` are ids, which are searched whole, and folded
-    columns with `__startswith`, of which the beginning is searched; each has an index. `palette_fields` are those that
-    the command palette searches.
+    serializer, whose fields validate the JSON fields. `search_fields` are ids, which are searched whole (numbers with
+    `__exact`), and folded columns with `__startswith`, of which the beginning is searched; each has an index.
+    `palette_fields` are those that the command palette searches.
     """
 
     add_form: type[ServiceForm] = ServiceForm
@@ -260,6 +260,15 @@ class OperatorAdmin(ModelAdmin):
         if SEARCH in request.POST:
             return HttpResponseRedirect(searched_list_url(self.admin_site, request))
         return self._or_error_message(request, super().changelist_view, extra_context)
+
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
+        """Run an action on the rows that the request names: Django's choice of all rows is bulk operations' alone.
+
+        Those show the number of rows before, and change no more at a time than others can wait for.
+        """
+        named = queryset.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
+        response: HttpResponse | None = super().response_action(request, named)
+        return response
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         view = super().delete_view

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -20,6 +21,7 @@ from core.actor import Actor
 from core.admin_base import ReadOnlyAdmin, actor_of
 from core.admin_columns import change_url
 from core.admin_forms import show_error
+from core.admin_list import KeysetChangeList
 from core.errors import DomainError
 from operations import services
 from operations.models import BulkOperation
@@ -64,6 +66,13 @@ class StartForm(forms.Form):
         )
 
 
+class _OperationList(KeysetChangeList):
+    """The list of operations, without their selections, because they are large."""
+
+    def get_rows(self) -> QuerySet[BulkOperation]:
+        return super().get_rows().defer("selection")
+
+
 @admin.register(BulkOperation)
 class BulkOperationAdmin(ReadOnlyAdmin):
     list_display = ("kind", "id", "state", "done", "total", "refused", "actor", "created_at", "ended_at")
@@ -92,6 +101,9 @@ class BulkOperationAdmin(ReadOnlyAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("operations.add_bulkoperation"))
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> Any:
+        return _OperationList
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -26,10 +26,13 @@ class OperationNotFound(NotFound):
 
 
 def operations_for(actor: Actor) -> QuerySet[BulkOperation]:
-    """Return all bulk operations, newest first. Raise Forbidden for actors who are not trusted with every tenant."""
+    """Return all bulk operations, newest first, without their selections, which may be of thousands of ids.
+
+    Raise Forbidden for actors who are not trusted with every tenant.
+    """
     if not actor.is_trusted:
         raise Forbidden
-    return BulkOperation.objects.order_by("-created_at", "-id")
+    return BulkOperation.objects.order_by("-created_at", "-id").defer("selection")
 
 
 def get_operation(actor: Actor, operation_id: str) -> BulkOperation:

@@ -76,6 +76,8 @@ class Declaration:
 def read(raw: bytes, environment: Mapping[str, str]) -> Declaration:
     """Read and validate a file, without the database. Raise InvalidFile with all problems."""
     document = load(raw)
+    if not isinstance(document.value, dict):
+        raise InvalidFile(document.problem((), _("must be a mapping with the list tenants")))
     substitution = Substitution(document, environment)
     request = FileDeclaration(data=substitution.value)
     problems: list[Problem] = []

@@ -7,16 +7,14 @@ key. A secret that was delivered and whose transaction fails then is of no key.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 from django.utils.translation import gettext as _
 
+from core.commands.files import SecretFile
 from core.errors import Conflict
 
 # The transaction is open for as long, so that other writers wait.
@@ -56,31 +54,15 @@ def _lines(secrets: Sequence[NewSecret]) -> bytes:
     return "".join(f"{json.dumps(secret._asdict())}\n" for secret in secrets).encode()
 
 
-class SecretFile:
-    """A new file of mode 0600. It is deleted at the end if no secret is kept in it."""
+class SecretFileSink:
+    """A new file that only its owner can read."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._kept = 0
-
-    def __enter__(self) -> Self:
-        """Create the file. Raise OSError, also if it exists."""
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._file: BinaryIO = os.fdopen(descriptor, "wb", buffering=0)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.truncate(self._kept)
-        self._file.close()
-        if not self._kept:
-            self._path.unlink(missing_ok=True)
+    def __init__(self, file: SecretFile, path: str) -> None:
+        self._file, self._path = file, path
 
     def deliver(self, secrets: Sequence[NewSecret]) -> None:
         try:
-            self._file.seek(self._kept)
-            self._file.truncate()
             self._file.write(_lines(secrets))
-            os.fsync(self._file.fileno())
         except OSError as error:
             raise Conflict(
                 _("%(path)s: the secrets could not be written: %(reason)s")
@@ -88,7 +70,7 @@ class SecretFile:
             ) from error
 
     def keep(self) -> None:
-        self._kept = self._file.tell()
+        self._file.keep()
 
 
 class SecretCommand:

@@ -92,6 +92,14 @@ def test_each_list_shows_its_rows(olivia: Operator) -> None:
 
 
 @pytest.mark.embedded
+@pytest.mark.parametrize("model", MODELS)
+def test_list_takes_any_text_to_search_for(olivia: Operator, model: type[Model]) -> None:
+    """An id may be a number, which a text is not."""
+    for text in ("nothing", "-1", "9" * 30, "租户"):
+        assert "result_list" in olivia.get(url(model), q=text).context["cl"].__dict__
+
+
+@pytest.mark.embedded
 def test_number_of_queries_does_not_grow_with_a_list(olivia: Operator) -> None:
     populate("alice")
     few = {model: queries(olivia, url(model)) for model in MODELS}

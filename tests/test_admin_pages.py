@@ -142,3 +142,14 @@ def test_action_reaches_the_rows_of_a_later_page(olivia: Operator, agents: list[
     assert response.status_code == 302
     assert not Agent.unscoped.filter(pk=chosen.pk).exists()
     assert Agent.unscoped.count() == 6
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_action_touches_no_row_that_is_not_named(olivia: Operator, agents: list[str], chosen: int) -> None:
+    """No list offers the action on all rows of all pages that Django has, and would count before."""
+    named = [agent.pk for agent in Agent.unscoped.filter(name__in=agents[:chosen])]
+    action = {"action": "delete_selected", "_selected_action": named, "select_across": "1", "post": "yes"}
+
+    olivia.client.post(url(Agent), action)
+
+    assert Agent.unscoped.count() == 7 - chosen

@@ -27,7 +27,7 @@ from core.http.surfaces import INTERNAL
 from core.models import AuditEntry, DeletedObject, DeletedRows, Epoch, FeedEntry
 from core.undo import chunks, restoring
 from core.undo.parts import Kind, Restoration, parts_of
-from core.undo.restoring import DeletedObjectNotFound, ExistsAgain, SealedElsewhere, UndoExpired
+from core.undo.restoring import DamagedCopy, DeletedObjectNotFound, ExistsAgain, SealedElsewhere, UndoExpired
 from tenants import services as tenants
 from tenants.errors import TenantLimitReached, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
@@ -311,6 +311,23 @@ def test_object_sealed_under_an_unknown_key_is_refused(agent: Agent, settings: A
     settings.ENCRYPTION_KEYS = ("b" * 43 + "=",)
 
     refused(SealedElsewhere, agent.id)
+
+
+@pytest.mark.parametrize("damage", ["lost", "of another object"])
+def test_object_whose_stored_copy_is_damaged_is_refused(
+    alice: Person, agent: Agent, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1)
+    delete_agent(agent)
+    first = DeletedRows.objects.order_by("number")[:1].get()
+    if damage == "lost":
+        first.delete()
+    else:
+        delete_tenant(alice.tenant)
+        first.content = DeletedRows.objects.exclude(deleted=first.deleted).order_by("number")[0].content
+        first.save()
+
+    refused(DamagedCopy, agent.id)
 
 
 # ---- what is stored

@@ -8,9 +8,10 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from errno import ENOSPC
 from io import StringIO
 from pathlib import Path
-from typing import TextIO
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,7 +19,6 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from time_machine import travel
 
-import apikeys.management.secrets
 from agents import services as agents
 from agents.models import Agent, AgentStatus
 from apikeys import keyformat, verification
@@ -319,18 +319,25 @@ class TestSecretFile:
         assert outcome.status == ExitCode.REFUSED
         assert list(tmp_path.iterdir()) == []
 
-    def test_secret_that_cannot_be_written_is_told_of(self, agent: Agent) -> None:
-        def full(name: str) -> TextIO:
-            return os.fdopen(os.open("/dev/full", os.O_WRONLY), "w")
-
+    def test_nothing_is_issued_where_the_disk_is_full(self, agent: Agent, tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(apikeys.management.secrets, "create_private", full)
-            outcome = keys("issue", agent.id, "--name", "production", "--secret-file", "secret")
+            patch.setattr("core.commands.files.os.fsync", Mock(side_effect=OSError(ENOSPC, os.strerror(ENOSPC))))
+            outcome = keys("issue", agent.id, "--name", "production", "--secret-file", str(tmp_path / "secret"))
 
-        (key,) = ApiKey.objects.in_tenants([agent.tenant_id]).all()
         assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
-        assert f"Rotate {key.id}" in outcome.err
-        assert secrets_in(outcome.err) == []
+        assert outcome.err == f"{tmp_path / 'secret'}: No space left on device"
+        assert list(tmp_path.iterdir()) == []
+        assert not ApiKey.objects.in_tenants([agent.tenant_id]).exists()
+
+    def test_secret_survives_ctrl_c_after_the_commit(self, issued: IssuedKey, tmp_path: Path) -> None:
+        """The old secret is no longer good then, and the new one can be read nowhere else."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("core.epoch.Wait.seconds_left", property(Mock(side_effect=KeyboardInterrupt)))
+            with pytest.raises(KeyboardInterrupt):
+                keys("rotate", "production", "--secret-file", str(tmp_path / "secret"))
+
+        assert not is_good(issued.secret)
+        assert is_good((tmp_path / "secret").read_text().strip())
 
 
 class TestReportingLeaks:

@@ -62,6 +62,8 @@ class SubcommandsCommand(BaseCommand):
             ) from error
         except EXPECTED_ERRORS as error:
             raise command_error(error, {**self.option_names, **self.given_names(options)}) from error
+        except BrokenPipeError:  # nobody reads the output any more (manage.py)
+            raise
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
             raise CommandError(f"{named}{error.strerror or error}") from error

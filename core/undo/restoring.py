@@ -33,6 +33,10 @@ class SealedElsewhere(Conflict):
     message = _("A deleted object is sealed under a key that is not in MAIM_ENCRYPTION_KEYS here")
 
 
+class DamagedCopy(Conflict):
+    message = _("It cannot be restored: its stored copy lacks rows, or has those of something else")
+
+
 # By the primary key, as MariaDB and SQLite name it, and by the one unique name that another writer can take meanwhile.
 _TAKEN = {
     "PRIMARY": ExistsAgain(),
@@ -65,8 +69,8 @@ def restore(*, actor: Actor, deleted: DeletedObject) -> Restoration:
 
     Its keys come back disabled and without a secret: each has to be rotated and enabled. Names that were taken
     meanwhile get the object's id behind them. Raise Forbidden, DeletedObjectNotFound, UndoExpired, ExistsAgain,
-    SealedElsewhere, TenantNotFound for an agent whose tenant is gone, TenantLimitReached, and Conflict for a tenant
-    whose owner is gone.
+    SealedElsewhere, DamagedCopy, TenantNotFound for an agent whose tenant is gone, TenantLimitReached, and Conflict for
+    a tenant whose owner is gone.
     """
     if not actor.is_trusted:
         raise Forbidden
@@ -78,6 +82,7 @@ def restore(*, actor: Actor, deleted: DeletedObject) -> Restoration:
     restoration, numbers = Restoration(row, actor), Counter[str]()
     parts = {part.label: part for part in parts_of(DeletedObject.Kind(row.kind))}
     try:
+        _check_whole(row)
         with translate_unique_violation(_TAKEN):
             for stored in read_rows(row):
                 part = parts[stored.label]
@@ -95,6 +100,18 @@ def restore(*, actor: Actor, deleted: DeletedObject) -> Restoration:
         actor=actor, action=f"{row.kind}.restore", object_id=row.object_id, tenant_id=row.tenant_id, after=after
     )
     return restoration
+
+
+def _check_whole(deleted: DeletedObject) -> None:
+    """Raise DamagedCopy unless all rows that were stored are there, and Unsealable.
+
+    Before any is put back, because a row that another refers to may be the one that is missing.
+    """
+    found = Counter[str]()
+    for stored in read_rows(deleted):
+        found[stored.label] += len(stored.rows)
+    if found != deleted.counts:
+        raise DamagedCopy
 
 
 def sweep() -> int:

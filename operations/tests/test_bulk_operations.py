@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from agents.models import Agent
@@ -24,6 +28,7 @@ from operations.selections import Kind, Selection
 from operations.worker import LEASE, MOST_FAILURES, Worker
 from tenants.models import Tenant, TenantStatus
 from tests.support.commands import run
+from tests.support.operators import Operator, url
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -308,6 +313,8 @@ def test_cancelled_operation_stops_after_its_chunk(agent: Agent, small_chunks: N
         (Kind.DISABLE_KEYS, tuple(map(str, range(10_001))), {}),
         (Kind.DISABLE_KEYS, ("k" * 51,), {}),
         (Kind.DISABLE_KEYS, ("k\udcff",), {}),
+        (Kind.DISABLE_KEYS, ("k0", "k0 "), {}),
+        (Kind.DISABLE_KEYS, ("",), {}),
         (Kind.DISABLE_KEYS, (), {"tenant_id": "t", "status": "no_status"}),
         (Kind.DELETE_AGENTS, (), {"tenant_id": "t", "status": "expired"}),
     ],
@@ -327,6 +334,19 @@ def test_number_of_more_than_a_hundred_objects_has_to_be_typed() -> None:
             services.start(actor=OPERATOR, selection=Selection(Kind.DISABLE_KEYS, tuple(more)), typed=typed)
 
     services.start(actor=OPERATOR, selection=Selection(Kind.DISABLE_KEYS, tuple(more)), typed=101)
+
+
+@pytest.mark.embedded
+def test_lists_and_progress_do_not_read_the_ids_of_operations(olivia: Operator, agent: Agent) -> None:
+    """Each may have half a megabyte of them."""
+    row = start(Kind.DISABLE_KEYS, "k0")
+
+    with CaptureQueriesContext(connection) as queries:
+        call_command("operations", "list", stdout=StringIO())
+        olivia.get(url(BulkOperation))
+        olivia.get(reverse("admin:operations_bulkoperation_progress", args=[row.pk]))
+
+    assert [query["sql"] for query in queries if "selection" in query["sql"]] == []
 
 
 @pytest.mark.embedded

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -154,6 +157,30 @@ class TestFirstApply:
         assert "exists already" in outcome.err
         assert secrets.read_text() == "others"
         assert not Tenant.objects.filter(tenant_name="ACME").exists()
+
+    def test_full_disk_leaves_everything_as_it_was(
+        self, apply: Apply, secrets: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        full = OSError(ENOSPC, os.strerror(ENOSPC))
+        monkeypatch.setattr("core.commands.files.os.fsync", Mock(side_effect=full))
+
+        outcome = apply(document(), "--yes", "--secrets-file", str(secrets))
+
+        assert outcome.status == ExitCode.REFUSED
+        assert "the secrets could not be written: No space left on device" in outcome.err
+        assert not secrets.exists()
+        assert not Tenant.objects.filter(tenant_name="ACME").exists()
+
+    def test_secrets_survive_ctrl_c_after_the_commit(
+        self, apply: Apply, secrets: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("core.epoch.Wait.seconds_left", property(Mock(side_effect=KeyboardInterrupt)))
+
+        with pytest.raises(KeyboardInterrupt):
+            apply(document(), "--yes", "--secrets-file", str(secrets))
+
+        issued = [json.loads(line) for line in secrets.read_text().splitlines()]
+        assert {one["api_key_id"] for one in issued} == {key("production").pk, key("old").pk}
 
     def test_keys_are_not_issued_where_their_secrets_have_nowhere_to_go(self, apply: Apply) -> None:
         outcome = apply(document(), "--yes")
@@ -361,6 +388,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("changed", "line"),
         [
+            ("[]", "must be a mapping with the list tenants"),
             (document(owner="nobody"), "tenants[0].owner: there is no user of this name"),
             (
                 document(members=[{"user": "robert@acme.example", "role": "admin"}]),

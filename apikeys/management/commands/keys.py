@@ -15,12 +15,13 @@ from apikeys.keyformat import MalformedKey
 from apikeys.management import options as arguments
 from apikeys.management.formatting import KEY_HEADER, key_members, key_row, verdict_document, verdict_members
 from apikeys.management.lookup import KeyLookup
-from apikeys.management.secrets import read_secret, secrets_file
+from apikeys.management.secrets import issue_into, read_secret
 from apikeys.models import ApiKey
 from apikeys.serializers.keys import AgentKeyCreateRequest, KeyDeletionResponse, KeyResponse, with_secret
 from apikeys.services import IssuedKey
 from core.changes import change_all
 from core.commands.exit_codes import ExitCode
+from core.commands.files import SecretFile
 from core.commands.options import add_dry_run, add_json, add_yes, validated
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.errors import Unavailable
@@ -213,9 +214,8 @@ class Command(SubcommandsCommand):
             issued = self.change(issue, options)
             self._write_keys([one.key for one in issued], options)
         elif options["secret_file"] is not None:
-            with secrets_file(options["secret_file"]) as write:
-                issued = issue()
-                write(issued)
+            with SecretFile(options["secret_file"]) as file:
+                issued = issue_into(file, issue)
             self._write_keys([one.key for one in issued], options)
         else:
             self._show_secrets(issue(), options)

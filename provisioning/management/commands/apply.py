@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from core.actor import Actor, command_actor
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
+from core.commands.files import SecretFile
 from core.commands.formatting import format_json
 from core.commands.options import add_json
 from core.commands.output import Output
@@ -19,7 +20,7 @@ from provisioning.changes import Sign
 from provisioning.management.formatting import plan_document, plan_lines, problem_line, problems_text
 from provisioning.planning import make_plan
 from provisioning.plans import Plan
-from provisioning.secret_sinks import SecretCommand, SecretFile, SecretSink
+from provisioning.secret_sinks import SecretCommand, SecretFileSink, SecretSink
 from provisioning.yaml_file import MAX_BYTES, InvalidFile
 
 EXIT_CODES = (
@@ -66,6 +67,8 @@ class Command(BaseCommand):
             self._run(command_actor("apply"), options)
         except InvalidFile as error:
             raise CommandError(problems_text(error.problems, _name(options["file"]))) from error
+        except BrokenPipeError:  # nobody reads the output any more (manage.py)
+            raise
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
         except EXPECTED_ERRORS as error:
@@ -144,12 +147,13 @@ def _sink(plan: Plan, options: Options, stack: ExitStack) -> SecretSink | None:
     """Return where the secrets of new keys go; None where there are none. Raise CommandError."""
     if not any(change.kind == "key" and change.sign == Sign.ADD for change in plan.changes):
         return None
-    if options["secrets_file"] is not None:
+    path = options["secrets_file"]
+    if path is not None:
         try:
-            return stack.enter_context(SecretFile(Path(options["secrets_file"])))
+            return SecretFileSink(stack.enter_context(SecretFile(path)), path)
         except FileExistsError as error:
             raise CommandError(
-                f"{options['secrets_file']} exists already; the secrets go to a new file, and nothing was changed"
+                f"{path} exists already; the secrets go to a new file, and nothing was changed"
             ) from error
     try:
         return SecretCommand(options["secrets_to"])
