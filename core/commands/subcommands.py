@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from core.actor import Actor, command_actor
@@ -26,6 +27,8 @@ class SubcommandsCommand(BaseCommand):
     sentence on standard error and an exit code.
     """
 
+    # Those of the environment. The others are about the code, and import all of it.
+    requires_system_checks = (Tags.security,)
     # The text about exit codes at the end of every help.
     exit_codes: ClassVar[str] = EXIT_CODES
     # The options that set the API's fields; errors name them in place of the fields.
