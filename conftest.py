@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management.commands import flush
 from django.db import connection
+from django.template import Template
 from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -110,6 +111,17 @@ def _no_propagation_wait() -> Iterator[None]:
     """No wait for workers, because verification in this process has no cache. Real servers keep theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(epoch, "PROPAGATION_SECONDS", 0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_signals_of_templates(django_test_environment: None) -> Iterator[None]:
+    """No signal of each rendered template, which Django's tests send with a copy of its context: a page has hundreds.
+
+    So responses have no `context`, but the `context_data` of their view.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Template, "_render", lambda template, context: template.nodelist.render(context))
         yield
 
 

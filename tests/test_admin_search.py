@@ -20,7 +20,7 @@ def found(operator: Operator, text: str) -> list[str]:
     """Return the URLs that the command palette offers for a text."""
     response = operator.client.post(PALETTE, {"q": text})
     assert response.status_code == 200, response.status_code
-    return [row.url for row in response.context["found"]]
+    return [row.url for row in response.context_data["found"]]
 
 
 class TestPalette:
@@ -50,7 +50,7 @@ class TestPalette:
 
     def test_it_is_for_operators_and_by_post(self, olivia: Operator, alice: Person) -> None:
         assert alice.client.post(PALETTE, {"q": "alice"}).status_code == 302
-        assert olivia.client.get(f"{PALETTE}?q=olivia").context["found"] == []
+        assert olivia.client.get(f"{PALETTE}?q=olivia").context_data["found"] == []
 
 
 class TestLists:

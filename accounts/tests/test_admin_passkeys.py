@@ -88,7 +88,7 @@ def test_malformed_credential_is_a_form_error(olivia: Operator, credential: str)
     response = browser.post(STEP, {"credential": credential, "next": "/admin/"})
 
     assert response.status_code == 200
-    assert response.context["form"].errors
+    assert response.context_data["form"].errors
     assert add_in_admin(olivia, SecurityKey(), credential=credential).status_code == 200
     assert Passkey.objects.count() == 1
 

@@ -90,10 +90,11 @@ def test_operator_without_a_password_adds_the_factor_that_is_required(
 
     begun = browser.post("/admin/factors/", {"action": "begin"})
     confirmed = browser.post(
-        "/admin/factors/", {"action": "confirm", "code": Authenticator(begun.context["enrolment"].secret, []).code()}
+        "/admin/factors/",
+        {"action": "confirm", "code": Authenticator(begun.context_data["enrolment"].secret, []).code()},
     )
 
-    assert len(confirmed.context["codes"].split()) == 10
+    assert len(confirmed.context_data["codes"].split()) == 10
     assert may_enter(browser)
 
 
@@ -105,7 +106,7 @@ def test_old_sign_in_confirms_no_new_factor(browser: SurfaceClient, provider: Pr
 
     refused = browser.post("/admin/factors/", {"action": "begin"})
 
-    assert "enrolment" not in refused.context
+    assert "enrolment" not in refused.context_data
     assert not TotpFactor.objects.exists()
 
 
@@ -120,7 +121,7 @@ def test_operator_signs_in_again_and_comes_back_to_add_the_factor(browser: Surfa
     back = sign_in(browser, provider, target="/admin/factors/", groups=["ops"])
 
     assert back["Location"] == "/admin/factors/"
-    assert "enrolment" in browser.post(back["Location"], {"action": "begin"}).context
+    assert "enrolment" in browser.post(back["Location"], {"action": "begin"}).context_data
 
 
 def test_second_factor_confirms_anew_as_well(browser: SurfaceClient, provider: Provider) -> None:
@@ -129,10 +130,10 @@ def test_second_factor_confirms_anew_as_well(browser: SurfaceClient, provider: P
     make_old(browser)
 
     asked = sign_in(browser, provider, target="/admin/factors/", groups=["ops"])
-    assert browser.post("/admin/factors/", {"action": "renew"}).context.get("codes") is None
+    assert browser.post("/admin/factors/", {"action": "renew"}).context_data.get("codes") is None
     browser.post(asked["Location"], {"code": app.code()})
 
-    assert len(browser.post("/admin/factors/", {"action": "renew"}).context["codes"].split()) == 10
+    assert len(browser.post("/admin/factors/", {"action": "renew"}).context_data["codes"].split()) == 10
 
 
 def make_old(browser: SurfaceClient) -> None:
