@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from core.actor import Actor, command_actor
+from core.commands.base import MaimCommand
 from core.commands.changes import dry_run
 from core.commands.exit_codes import EXIT_CODES, EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.output import Output
@@ -20,15 +20,13 @@ AddSubcommand = Callable[[str, Callable[[Options], None], str], CommandParser]
 R = TypeVar("R")
 
 
-class SubcommandsCommand(BaseCommand):
+class SubcommandsCommand(MaimCommand):
     """A command whose subcommands are methods. The chosen one is the option `handler`.
 
     Subcommands act as `actor`, whom the audit log names, and write to `out`. What EXPECTED_ERRORS they raise becomes a
     sentence on standard error and an exit code.
     """
 
-    # Those of the environment. The others are about the code, and import all of it.
-    requires_system_checks = (Tags.security,)
     # The text about exit codes at the end of every help.
     exit_codes: ClassVar[str] = EXIT_CODES
     # The options that set the API's fields; errors name them in place of the fields.

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from core.audit_chain.chainer import CannotChain, Chainer
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, command_error
 from core.commands.formatting import format_json, format_table
 from core.commands.options import add_json, integer_between
@@ -26,7 +27,7 @@ EXIT_CODES = (
 MAX_KEYS = 5_000_000
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = "Fills an empty database with made-up tenants, people, agents and keys, and a history of their use."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
