@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import re
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,13 @@ def pytest_collection_finish() -> None:
     """Freeze the imported objects, so that the garbage collector does not look through them again."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many seconds of the processors this run took, in this process and in those that it started and ended."""
+    spent = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    here, started = (each.ru_utime + each.ru_stime for each in spent)
+    terminalreporter.write_line(f"{here:.0f} s of the processors here, and {started:.0f} s in other processes")
 
 
 @pytest.fixture(scope="session", autouse=True)

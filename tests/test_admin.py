@@ -27,7 +27,7 @@ from operations import services as operations
 from operations.models import BulkOperation
 from operations.selections import Kind, Selection
 from tenants.models import Tenant, TenantInvitation
-from tests.support.client import SurfaceClient
+from tests.support.client import SurfaceClient, context_of
 from tests.support.invitations import invite
 from tests.support.operators import Operator, url
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
@@ -197,6 +197,6 @@ def test_history_of_a_row_links_to_its_audit_entries(olivia: Operator, alice: Pe
 
     response = olivia.client.get(url(alice.tenant, "history"), follow=True)
 
-    actions = [row.action for row in response.context_data["cl"].result_list]
+    actions = [row.action for row in context_of(response)["cl"].result_list]
     assert actions == ["tenant.update", "tenant.create"]
     assert not LogEntry.objects.exists()
