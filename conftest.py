@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import re
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management.commands import flush
 from django.db import connection
+from django.template import Template
 from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -85,6 +87,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many seconds of the processors this run took, in this process and in those that it started and ended."""
+    spent = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    here, started = (each.ru_utime + each.ru_stime for each in spent)
+    terminalreporter.write_line(f"{here:.0f} s of the processors here, and {started:.0f} s in other processes")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_client_logs() -> None:
     """No log lines of httpx, because the server's own log has every request."""
@@ -110,6 +119,17 @@ def _no_propagation_wait() -> Iterator[None]:
     """No wait for workers, because verification in this process has no cache. Real servers keep theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(epoch, "PROPAGATION_SECONDS", 0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_signals_of_templates(django_test_environment: None) -> Iterator[None]:
+    """No signal of each rendered template, which Django's tests send with a copy of its context: a page has hundreds.
+
+    So responses have no `context`, but the `context_data` of their view.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Template, "_render", lambda template, context: template.nodelist.render(context))
         yield
 
 

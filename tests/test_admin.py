@@ -27,7 +27,7 @@ from operations import services as operations
 from operations.models import BulkOperation
 from operations.selections import Kind, Selection
 from tenants.models import Tenant, TenantInvitation
-from tests.support.client import SurfaceClient
+from tests.support.client import SurfaceClient, context_of
 from tests.support.invitations import invite
 from tests.support.operators import Operator, url
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
@@ -87,7 +87,7 @@ def test_each_list_shows_its_rows(olivia: Operator) -> None:
 
     for model in MODELS:
         response = olivia.get(url(model))
-        assert response.context["cl"].result_count == listed(model).count() > 0, model
+        assert response.context_data["cl"].result_count == listed(model).count() > 0, model
         assert url(first_of(model), "change") in response.content.decode(), model
 
 
@@ -134,7 +134,7 @@ def test_user_who_is_no_operator_sees_nothing(alice: Person, bob: Person) -> Non
 @pytest.mark.embedded
 @pytest.mark.parametrize("model", WRITABLE)
 def test_add_page_exists(olivia: Operator, model: type[Model]) -> None:
-    assert olivia.get(url(model, "add")).context["adminform"].form.fields
+    assert olivia.get(url(model, "add")).context_data["adminform"].form.fields
 
 
 @pytest.mark.embedded
@@ -149,7 +149,7 @@ def test_deleted_row_redirects_with_a_message(olivia: Operator, model: type[Mode
 @pytest.mark.parametrize("lookup", ["password__startswith", "nonsense", "id__in", "memberships__tenant__id"])
 def test_only_declared_filters_are_accepted(olivia: Operator, alice: Person, lookup: str) -> None:
     assert olivia.client.get(url(User), {lookup: "argon2"}).status_code == 400
-    assert olivia.get(url(User), is_staff__exact="1").context["cl"].result_count == 1
+    assert olivia.get(url(User), is_staff__exact="1").context_data["cl"].result_count == 1
 
 
 # ---- the audit log
@@ -175,11 +175,11 @@ def entry(alice: Person) -> AuditEntry:
 def test_search_finds_an_entry(olivia: Operator, entry: AuditEntry, of: Callable[[AuditEntry], dict[str, str]]) -> None:
     assert AuditEntry.objects.count() > 1
 
-    assert list(olivia.get(url(AuditEntry), **of(entry)).context["cl"].result_list) == [entry]
+    assert list(olivia.get(url(AuditEntry), **of(entry)).context_data["cl"].result_list) == [entry]
 
 
 def test_log_is_ordered_newest_first(olivia: Operator, entry: AuditEntry) -> None:
-    assert olivia.get(url(AuditEntry)).context["cl"].result_list[0] == entry
+    assert olivia.get(url(AuditEntry)).context_data["cl"].result_list[0] == entry
 
 
 def test_entry_shows_all_fields(olivia: Operator, entry: AuditEntry) -> None:
@@ -205,6 +205,6 @@ def test_history_of_a_row_links_to_its_audit_entries(olivia: Operator, alice: Pe
 
     response = olivia.client.get(url(alice.tenant, "history"), follow=True)
 
-    actions = [row.action for row in response.context["cl"].result_list]
+    actions = [row.action for row in context_of(response)["cl"].result_list]
     assert actions == ["tenant.update", "tenant.create"]
     assert not LogEntry.objects.exists()

@@ -151,7 +151,7 @@ def stored(row: Model, names: Any) -> dict[str, Any]:
 
 
 def test_every_field_of_the_form_is_covered(olivia: Operator, alice: Person, case: Case) -> None:
-    form = olivia.get(url(case.make(alice), "change")).context["adminform"].form
+    form = olivia.get(url(case.make(alice), "change")).context_data["adminform"].form
 
     assert set(form.fields) - {STRICT} == {*case.other_values, case.form_input[0], SHOWN}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
+from django.contrib.messages import get_messages
 from django.db.models import Model, QuerySet
 from django.urls import reverse
 
@@ -156,7 +157,7 @@ def test_message_about_a_change_isolates_the_name(
 
     page = olivia.get(url(kind))
 
-    assert NAME in str(next(iter(page.context["messages"]))), "no message tells of it"
+    assert NAME in str(next(iter(get_messages(page.wsgi_request)))), "no message tells of it"
     assert exposure(page).exposed == []
 
 

@@ -36,7 +36,7 @@ def agents(alice: Person, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def names(response: Any) -> list[str]:
     assert response.status_code == 200, response.status_code
-    return [agent.name for agent in response.context["cl"].result_list]
+    return [agent.name for agent in response.context_data["cl"].result_list]
 
 
 def next_page(operator: Operator, response: Any) -> Any:

@@ -9,6 +9,7 @@ from accounts.models import PersonalToken
 from agents.models import Agent
 from apikeys.models import ApiKey
 from core.actor import TokenScope
+from tests.support.client import context_of
 from tests.support.operators import Operator, url
 from tests.support.people import PASSWORD, Person, make_agent, make_key
 
@@ -20,7 +21,7 @@ def found(operator: Operator, text: str) -> list[str]:
     """Return the URLs that the command palette offers for a text."""
     response = operator.client.post(PALETTE, {"q": text})
     assert response.status_code == 200, response.status_code
-    return [row.url for row in response.context["found"]]
+    return [row.url for row in context_of(response)["found"]]
 
 
 class TestPalette:
@@ -50,7 +51,7 @@ class TestPalette:
 
     def test_it_is_for_operators_and_by_post(self, olivia: Operator, alice: Person) -> None:
         assert alice.client.post(PALETTE, {"q": "alice"}).status_code == 302
-        assert olivia.client.get(f"{PALETTE}?q=olivia").context["found"] == []
+        assert context_of(olivia.client.get(f"{PALETTE}?q=olivia"))["found"] == []
 
 
 class TestLists:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.checks import run_checks
+from django.core.checks import Tags, run_checks
+from django.core.management import get_commands, load_command_class
 from django.db import connection
 
 from core.setting_types import Bind
 from maim.environment import Environment
+from manage import LIBRARIES
 
 
 @pytest.mark.needs_mariadb
@@ -37,6 +39,17 @@ def test_variable_that_is_no_setting_is_a_warning(monkeypatch: pytest.MonkeyPatc
     warnings = [problem.msg for problem in run_checks(tags=["security"]) if problem.id == "maim.W003"]
 
     assert warnings == ["MAIM_WORKER is not a setting; did you mean MAIM_WORKERS?"]
+
+
+@pytest.mark.embedded
+def test_commands_of_maim_check_the_environment_alone() -> None:
+    """`serve` and `doctor` run all checks themselves; `migrate` and `runserver` are Django's, and run all, too."""
+    commands = get_commands()
+    ours = {name for name, app in commands.items() if not str(app).startswith(LIBRARIES)} - {"migrate", "runserver"}
+
+    checks = {name: tuple(load_command_class(commands[name], name).requires_system_checks) for name in ours}
+
+    assert {name: of for name, of in checks.items() if of != (Tags.security,)} == {"serve": (), "doctor": ()}
 
 
 @pytest.mark.embedded

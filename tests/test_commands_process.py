@@ -71,3 +71,34 @@ def test_in_a_pipe_nothing_is_asked_and_nothing_has_colours(server: MaimServer) 
 
     assert (ended.returncode, ended.stdout, "--yes" in ended.stderr) == (1, "", True)
     assert "\x1b" not in server.manage("tenants", "list") + ended.stderr
+
+
+_RUN = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+import manage
+manage.main()
+"""
+
+
+def imported_by(maim: MaimServer, *arguments: str) -> set[str]:
+    """Return the names of the modules that a command imports."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _RUN, *arguments],
+        cwd=ROOT, env=maim.environment, capture_output=True, text=True, timeout=WAIT, check=True,
+    )  # fmt: skip
+    return set(ended.stderr.split())
+
+
+def test_command_of_a_script_imports_neither_views_nor_rich(server: MaimServer) -> None:
+    imported = imported_by(server, "keys", "list")
+
+    assert "apikeys.models" in imported
+    assert imported.isdisjoint({"maim.urls_public", "apikeys.views", "rich", "rich.console"})
+
+
+def test_views_import_neither_the_test_client_nor_the_generator_of_documents(server: MaimServer) -> None:
+    imported = imported_by(server, "check")
+
+    assert "maim.urls_public" in imported
+    assert imported.isdisjoint({"django.test", "drf_spectacular.generators", "jinja2"})

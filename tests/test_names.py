@@ -343,14 +343,14 @@ def test_admin_search_finds_a_name_in_any_width(kind: type[Model], olivia: Opera
     row = MAKE[kind](alice, FULL_WIDTH)
 
     for q in ("客服Ａ", "客服a"):
-        assert list(olivia.get(url(kind), q=q).context["cl"].queryset) == [row]
+        assert list(olivia.get(url(kind), q=q).context_data["cl"].queryset) == [row]
 
 
 @pytest.mark.embedded
 def test_admin_search_finds_a_user_by_the_exact_name(olivia: Operator, alice: Person) -> None:
     user = accounts.create_user(actor=OPERATOR, username="Ａlba", password=None)
 
-    assert list(olivia.get(url(User), q="ａlba").context["cl"].queryset) == [user]
+    assert list(olivia.get(url(User), q="ａlba").context_data["cl"].queryset) == [user]
 
 
 def test_commands_find_a_name_in_any_width(alice: Person) -> None:

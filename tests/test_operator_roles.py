@@ -163,7 +163,7 @@ def test_lists_offer_the_actions_of_the_table(operator: Operator) -> None:
     for model in admin.site._registry:
         app, name = model._meta.app_label, model._meta.model_name
         actions = {"delete_selected": f"{app}.delete_{name}", **ACTIONS.get(model, {})}
-        form = operator.get(reverse(f"admin:{app}_{name}_changelist")).context["action_form"]
+        form = operator.get(reverse(f"admin:{app}_{name}_changelist")).context_data["action_form"]
         offered[name] = {action for action, _label in form.fields["action"].choices if action} if form else set()
         expected[name] = {action for action, right in actions.items() if has(operator, right)}
 

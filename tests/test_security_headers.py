@@ -129,8 +129,8 @@ class TestFilters:
         page = olivia.get(url(AuditEntry))
         offered = [
             choice["query_string"]
-            for spec in page.context["cl"].filter_specs
-            for choice in spec.choices(page.context["cl"])
+            for spec in page.context_data["cl"].filter_specs
+            for choice in spec.choices(page.context_data["cl"])
         ]
 
         assert len(offered) > 10

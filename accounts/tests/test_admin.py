@@ -15,7 +15,7 @@ from accounts.models import TokenSession, User
 from core.errors import Unavailable
 from core.models import AuditEntry
 from core.setting_types import AuthRate
-from tests.support.client import SurfaceClient
+from tests.support.client import SurfaceClient, context_of
 from tests.support.operators import Operator, errors_of, sign_in, url
 from tests.support.people import PASSWORD, Person
 from tests.support.server import MaimServer
@@ -91,7 +91,7 @@ def test_full_hashing_queue_is_a_form_error(olivia: Operator, settings: Any) -> 
 
 @pytest.mark.embedded
 def test_the_sign_in_page_has_the_name_of_the_site(public: SurfaceClient) -> None:
-    assert "maim" in public.get(LOGIN).context["site_header"]
+    assert "maim" in context_of(public.get(LOGIN))["site_header"]
 
 
 # ---- users
@@ -311,7 +311,7 @@ def test_users_are_found_by_name_in_any_case(olivia: Operator, alice: Person, ch
     sign_in("Ödön")
 
     def found(q: str) -> list[str]:
-        return [user.username for user in olivia.get(url(User), q=q).context["cl"].result_list]
+        return [user.username for user in olivia.get(url(User), q=q).context_data["cl"].result_list]
 
     assert found("ALIC") == ["alice"]
     assert found("öDÖ") == ["Ödön"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Passkey
-from tests.support.client import SurfaceClient
+from tests.support.client import SurfaceClient, context_of
 from tests.support.operators import Operator
 from tests.support.passkeys import add_passkey
 from tests.support.people import PASSWORD
@@ -88,7 +88,7 @@ def test_malformed_credential_is_a_form_error(olivia: Operator, credential: str)
     response = browser.post(STEP, {"credential": credential, "next": "/admin/"})
 
     assert response.status_code == 200
-    assert response.context["form"].errors
+    assert context_of(response)["form"].errors
     assert add_in_admin(olivia, SecurityKey(), credential=credential).status_code == 200
     assert Passkey.objects.count() == 1
 

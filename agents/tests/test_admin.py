@@ -162,7 +162,7 @@ def test_agents_are_found_by_their_tenant(olivia: Operator, alice: Person, agent
     make_agent(charlie.tenant, "Other")
 
     def found(**query: str) -> list[str]:
-        return [row.name for row in olivia.get(url(Agent), **query).context["cl"].result_list]
+        return [row.name for row in olivia.get(url(Agent), **query).context_data["cl"].result_list]
 
     assert sorted(found()) == ["Helper", "Other"]
     assert found(q=alice.tenant.pk) == ["Helper"]

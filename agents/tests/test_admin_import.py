@@ -68,7 +68,7 @@ def test_file_that_cannot_be_read_is_refused_in_a_sentence(
 ) -> None:
     response = send(olivia, alice.tenant.id, bot)
 
-    assert sentence in str(response.context["form"].errors)
+    assert sentence in str(response.context_data["form"].errors)
     assert not Agent.unscoped.exists()
 
 
@@ -77,8 +77,8 @@ def test_name_that_is_taken_and_unknown_tenant_are_refused(olivia: Operator, ali
 
     again, unknown = send(olivia, alice.tenant.id, BOT.encode()), send(olivia, "tenant_x", BOT.encode())
 
-    assert again.context["form"].errors
-    assert list(unknown.context["form"].errors) == ["tenant"]
+    assert again.context_data["form"].errors
+    assert list(unknown.context_data["form"].errors) == ["tenant"]
     assert Agent.unscoped.count() == 1
 
 

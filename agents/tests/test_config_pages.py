@@ -38,15 +38,15 @@ def test_each_value_names_the_layer_that_it_comes_from(olivia: Operator, agent: 
 
     page = olivia.get(page_url("config", agent))
 
-    layers = {leaf.pointer: (leaf.value, leaf.layer) for leaf in page.context["leaves"]}
+    layers = {leaf.pointer: (leaf.value, leaf.layer) for leaf in page.context_data["leaves"]}
     assert layers["/temperature"] == ("0.9", "agent")
     assert layers["/language"] == ('"zh"', "tenant")
     assert "sk-first" not in page.content.decode()
-    assert [version.number for version in page.context["versions"]] == [2, 1]
+    assert [version.number for version in page.context_data["versions"]] == [2, 1]
 
 
 def test_versions_are_compared_value_by_value(olivia: Operator, agent: Agent) -> None:
-    differences = olivia.get(page_url("comparison", agent, 1, 2)).context["differences"]
+    differences = olivia.get(page_url("comparison", agent, 1, 2)).context_data["differences"]
 
     assert [tuple(each) for each in differences if not each.pointer.startswith("/words")] == [
         ("/temperature", "0.7", "0.9"),

@@ -168,7 +168,7 @@ def test_templates_are_found_by_name_and_tenant(olivia: Operator, template: Temp
     templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="Ours")
 
     def found(**query: str) -> list[str]:
-        return sorted(row.name for row in olivia.get(url(Template), **query).context["cl"].result_list)
+        return sorted(row.name for row in olivia.get(url(Template), **query).context_data["cl"].result_list)
 
     assert found() == ["Ours", "Support"]
     assert found(q="SUPP") == ["Support"]

@@ -31,7 +31,7 @@ def version(agent: Agent, number: int) -> ConfigVersion:
 
 
 def numbers_in(response: object) -> list[int]:
-    return [row.number for row in response.context["cl"].result_list]  # type: ignore[attr-defined]  # the admin puts it there
+    return [row.number for row in response.context_data["cl"].result_list]  # type: ignore[attr-defined]  # the admin puts it there
 
 
 def test_list_has_an_agents_versions_newest_first(olivia: Operator, agent: Agent, charlie: Person) -> None:

@@ -41,7 +41,7 @@ def test_an_operator_issues_a_key(olivia: Operator, agent: Agent) -> None:
     key = ApiKey.unscoped.get()
     assert (key.agent_id, key.tenant_id, key.permissions) == (agent.pk, agent.tenant_id, ["agent:read", "chat"])
     assert key.expires_at == datetime(2999, 1, 31, 12, tzinfo=UTC)
-    verdict = verification.verify(response.context["secret"])
+    verdict = verification.verify(response.context_data["secret"])
     assert verdict.facts is not None
     assert verdict.facts.key_id == key.pk
 
@@ -52,7 +52,7 @@ def test_the_secret_is_shown_once_and_kept_nowhere(
 ) -> None:
     response = olivia.add(ApiKey, agent=agent.pk, name="First")
 
-    secret = response.context["secret"].removeprefix("mmc_")
+    secret = response.context_data["secret"].removeprefix("mmc_")
     key = ApiKey.unscoped.get()
     assert response.status_code == 200
     assert response.content.decode().count(secret) == 1
@@ -233,7 +233,7 @@ def test_keys_are_found_by_what_people_see(olivia: Operator, agent: Agent, charl
     make_key(scout, "Foreign")
 
     def found(**query: str) -> list[str]:
-        return sorted(key.name for key in olivia.get(url(ApiKey), **query).context["cl"].result_list)
+        return sorted(key.name for key in olivia.get(url(ApiKey), **query).context_data["cl"].result_list)
 
     assert found() == ["Foreign", "Good", "Over"]
     assert found(status="expired") == ["Over"]
@@ -319,7 +319,7 @@ def test_an_operator_rotates_a_key(olivia: Operator, agent: Agent, caplog: pytes
 
     response = olivia.submit(url(issued.key, "rotate"), grace_seconds="60")
 
-    secret = response.context["secret"]
+    secret = response.context_data["secret"]
     assert response.content.decode().count(secret) == 1
     assert "no-store" in response["Cache-Control"]
     assert verification.verify(secret).code == verification.VALID
@@ -353,7 +353,7 @@ def test_a_rotation_that_is_refused_shows_the_form_again(olivia: Operator, agent
     response = olivia.submit(url(key, "rotate"), grace_seconds=grace)
 
     assert response.status_code == 200
-    assert response.context["form"].errors
+    assert response.context_data["form"].errors
     assert key.secrets.count() == 1
 
 
@@ -415,7 +415,7 @@ def test_keys_are_found_by_their_expiry_and_their_use(olivia: Operator, agent: A
         )
 
     def found(**query: str) -> list[str]:
-        return sorted(key.name for key in olivia.get(url(ApiKey), **query).context["cl"].result_list)
+        return sorted(key.name for key in olivia.get(url(ApiKey), **query).context_data["cl"].result_list)
 
     assert found(expires_within_days="7") == ["soon"]
     assert found(expires_within_days="90") == ["later", "soon"]
@@ -435,7 +435,7 @@ def test_the_usage_log_is_read_and_nothing_else(olivia: Operator, agent: Agent) 
     log_usage(action="other")
 
     found = olivia.get(url(UsageLogEntry), q=agent.tenant_id)
-    assert [row.action for row in found.context["cl"].result_list] == ["chat"]
+    assert [row.action for row in found.context_data["cl"].result_list] == ["chat"]
     page = olivia.get(url(entry, "change")).content.decode()
     assert "&quot;tokens&quot;: 5" in page
     assert "🤖" in page

@@ -1,4 +1,7 @@
-"""Output of commands: colours, tables and progress bars at a terminal, aligned text elsewhere, JSON for programs."""
+"""Output of commands: colours, tables and progress bars at a terminal, aligned text elsewhere, JSON for programs.
+
+Rich is imported by the functions that write to a terminal, because commands that scripts run start faster without it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError, OutputWrapper
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from core.commands.formatting import format_json, format_record, format_table, format_value, pad, width
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
 # Colours of words that tell a state. The words stand beside them for whoever sees no colours.
 _STYLES = {
@@ -37,8 +40,10 @@ class Output:
 
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, has_colors: bool = True) -> None:
         self._stdout, self._stderr = stdout, stderr
-        self._console = None
+        self._console: Console | None = None
         if stdout.isatty():
+            from rich.console import Console
+
             # Names are other people's: nothing in them is taken for markup.
             self._console = Console(
                 file=StringIO(),  # every print is captured
@@ -62,6 +67,8 @@ class Output:
         if self._console is None:
             self._stdout.write(format_table(header, rows))
             return
+        from rich.table import Table
+
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name in header:
             table.add_column(name, no_wrap=name in _WHOLE, overflow="fold")
@@ -74,6 +81,8 @@ class Output:
         if self._console is None:
             self._stdout.write(format_record(members))
             return
+        from rich.text import Text
+
         widest = max(width(name) for name, _value in members)
         lines = [Text.assemble((pad(name, widest), "bold"), "  ", _cell(value)) for name, value in members]
         self._print(self._console, Text("\n").join(lines))
@@ -96,6 +105,8 @@ class Output:
             raise CommandError("Nothing has changed")
 
     def _print(self, console: Console, content: RenderableType) -> None:
+        from rich.text import Text
+
         with console.capture() as capture:
             # A long line is the terminal's to wrap, so that a secret is copied in one piece.
             console.print(content, soft_wrap=isinstance(content, Text))
@@ -103,6 +114,8 @@ class Output:
 
 
 def _cell(value: Any) -> Text:
+    from rich.text import Text
+
     text = format_value(value)
     return Text(text, style=_STYLES.get(text, ""))
 
@@ -110,8 +123,14 @@ def _cell(value: Any) -> Text:
 @contextmanager
 def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error, if that is a terminal. Yield a function that adds to what is done."""
+    if not sys.stderr.isatty():
+        yield lambda number: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
         task = bar.add_task(unit, total=total)
         yield lambda number: bar.advance(task, number)
         bar.update(task, completed=total)  # some tell of whole pages only

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from core.actor import Actor, command_actor
 from core.changes import dry_run
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXIT_CODES, EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.output import Output
 from core.keyset import InvalidPosition, Page
@@ -18,7 +19,7 @@ AddSubcommand = Callable[[str, Callable[[Options], None], str], CommandParser]
 R = TypeVar("R")
 
 
-class SubcommandsCommand(BaseCommand):
+class SubcommandsCommand(MaimCommand):
     """A command whose subcommands are methods. The chosen one is the option `handler`.
 
     Subcommands act as `actor`, whom the audit log names, and write to `out`. What EXPECTED_ERRORS they raise becomes a

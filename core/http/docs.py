@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.template.loader import render_to_string
-from drf_spectacular.generators import SchemaGenerator
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -37,6 +36,9 @@ _CONTENT_SECURITY_POLICY = (
 @cache
 def document(surface: Surface) -> dict[str, Any]:
     """Return the surface's OpenAPI document, which is generated once in a process."""
+    # Imported here because it imports Django's test client and Jinja, a tenth of a start.
+    from drf_spectacular.generators import SchemaGenerator
+
     generator = SchemaGenerator(urlconf=surface.urlconf)  # type: ignore[no-untyped-call]  # untyped in the library
     schema: dict[str, Any] = generator.get_schema(  # type: ignore[no-untyped-call]  # untyped in the library
         request=None, public=True

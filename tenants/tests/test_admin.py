@@ -74,7 +74,7 @@ def test_invalid_config_is_refused(olivia: Operator, text: str, sentence: str) -
     response = olivia.add(Tenant, tenant_name="Acme", tenant_type="enterprise", tenant_config=text)
 
     assert errors_of(response) == {"tenant_config": [sentence]}
-    assert response.context["adminform"].form["tenant_config"].value() == text
+    assert response.context_data["adminform"].form["tenant_config"].value() == text
     assert not Tenant.objects.exists()
 
 
@@ -112,7 +112,7 @@ def test_a_too_long_description_is_an_error_of_the_form(olivia: Operator, alice:
 
 def member_field(olivia: Operator, tenant: Tenant, username: str, field: str) -> str:
     """Return the name of a field in a member's row of the form."""
-    formset = olivia.get(url(tenant, "change")).context["inline_admin_formsets"][0].formset
+    formset = olivia.get(url(tenant, "change")).context_data["inline_admin_formsets"][0].formset
     return next(str(form.add_prefix(field)) for form in formset.forms if form.instance.user.username == username)
 
 

@@ -13,7 +13,7 @@ from accounts import services as accounts
 from accounts.models import Identity, OidcFlow, TotpFactor, User
 from accounts.operator_roles import OperatorRole
 from core.admin_base import SIGNED_IN_AT
-from tests.support.client import SurfaceClient
+from tests.support.client import SurfaceClient, context_of
 from tests.support.factors import Authenticator, enrol
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.people import OPERATOR, PASSWORD
@@ -90,10 +90,11 @@ def test_operator_without_a_password_adds_the_factor_that_is_required(
 
     begun = browser.post("/admin/factors/", {"action": "begin"})
     confirmed = browser.post(
-        "/admin/factors/", {"action": "confirm", "code": Authenticator(begun.context["enrolment"].secret, []).code()}
+        "/admin/factors/",
+        {"action": "confirm", "code": Authenticator(context_of(begun)["enrolment"].secret, []).code()},
     )
 
-    assert len(confirmed.context["codes"].split()) == 10
+    assert len(context_of(confirmed)["codes"].split()) == 10
     assert may_enter(browser)
 
 
@@ -105,7 +106,7 @@ def test_old_sign_in_confirms_no_new_factor(browser: SurfaceClient, provider: Pr
 
     refused = browser.post("/admin/factors/", {"action": "begin"})
 
-    assert "enrolment" not in refused.context
+    assert "enrolment" not in context_of(refused)
     assert not TotpFactor.objects.exists()
 
 
@@ -120,7 +121,7 @@ def test_operator_signs_in_again_and_comes_back_to_add_the_factor(browser: Surfa
     back = sign_in(browser, provider, target="/admin/factors/", groups=["ops"])
 
     assert back["Location"] == "/admin/factors/"
-    assert "enrolment" in browser.post(back["Location"], {"action": "begin"}).context
+    assert "enrolment" in context_of(browser.post(back["Location"], {"action": "begin"}))
 
 
 def test_second_factor_confirms_anew_as_well(browser: SurfaceClient, provider: Provider) -> None:
@@ -129,10 +130,10 @@ def test_second_factor_confirms_anew_as_well(browser: SurfaceClient, provider: P
     make_old(browser)
 
     asked = sign_in(browser, provider, target="/admin/factors/", groups=["ops"])
-    assert browser.post("/admin/factors/", {"action": "renew"}).context.get("codes") is None
+    assert context_of(browser.post("/admin/factors/", {"action": "renew"})).get("codes") is None
     browser.post(asked["Location"], {"code": app.code()})
 
-    assert len(browser.post("/admin/factors/", {"action": "renew"}).context["codes"].split()) == 10
+    assert len(context_of(browser.post("/admin/factors/", {"action": "renew"}))["codes"].split()) == 10
 
 
 def make_old(browser: SurfaceClient) -> None:

@@ -40,3 +40,9 @@ class SurfaceClient(Client):
         """Send `body` as JSON, or no body if it is None."""
         content = b"" if body is None else json.dumps(body).encode()
         return self.generic(method, path, content, "application/json", **extra)
+
+
+def context_of(response: Any) -> dict[str, Any]:
+    """Return what the view of a page gave its template."""
+    context: dict[str, Any] = response.context_data
+    return context

@@ -82,7 +82,9 @@ def url(subject: Model | type[Model], page: str = "changelist") -> str:
 def errors_of(response: Any) -> dict[str, list[str]]:
     """Return the errors of a page's form, by field. Fail for anything but the form's page, such as a redirect."""
     assert response.status_code == 200, response.status_code
-    found: dict[str, list[str]] = response.context["errors"].data and dict(response.context["adminform"].form.errors)
+    found: dict[str, list[str]] = response.context_data["errors"].data and dict(
+        response.context_data["adminform"].form.errors
+    )
     assert found, "the form has no errors"
     return found
 

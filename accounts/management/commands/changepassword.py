@@ -4,15 +4,16 @@ import getpass
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts import services
 from accounts.models import User
 from core.actor import command_actor
+from core.commands.base import MaimCommand
 from core.errors import Invalid
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     """Django's command of this name on our service: it ends all sessions and writes the audit log."""
 
     help = "Sets a user's password; asks for it twice, and ends all their sessions."

@@ -5,16 +5,17 @@ import os
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts import services
 from accounts.models import User
 from accounts.operator_roles import OperatorRole
 from core.actor import command_actor
+from core.commands.base import MaimCommand
 from core.errors import Invalid
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     """Django's command of this name on our service: it writes the audit log, and the e-mail address is optional."""
 
     help = "Creates an operator who may change everything in the admin."

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts import services
 from accounts.models import User
 from core.actor import command_actor
+from core.commands.base import MaimCommand
 from core.errors import Conflict
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = "Removes all second factors of a user who has lost them; make sure first that it is they who ask."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from agents.services import resealing
 from agents.services.resealing import Report
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.options import add_json
 from core.commands.output import Output
@@ -19,7 +20,7 @@ EXIT_CODES = (
 )
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = (
         "Seals every stored secret (of agents' configs, their versions, templates, tenants' configs, plugin settings, "
         "deleted objects that can be restored, and authenticator apps) "

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from core import approvals
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, command_error
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = (
         "Says whether a change is answered as soon as all workers have approved, or turns that on or off. Turn it on "
         "when no process of a version without approvals runs any more, and off before one is started again."

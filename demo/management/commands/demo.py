@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 
 from core.audit_chain.chainer import CannotChain, Chainer
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, command_error
 from core.commands.formatting import format_json, format_table
 from core.commands.options import add_json, integer_between
@@ -24,7 +25,7 @@ EXIT_CODES = (
 MAX_KEYS = 5_000_000
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     out: Output
 
     help = "Fills an empty database with made-up tenants, people, agents and keys, and a history of their use."

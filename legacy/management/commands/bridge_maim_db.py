@@ -8,8 +8,9 @@ import threading
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.output import Output
 from core.locks import locked
@@ -31,7 +32,7 @@ _KINDS = ("tenants", "agents", "keys", "plugins")
 _OUTCOMES = ("compared", "inserted", "updated", "deleted", "refused")
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = (
         "Keeps MaimConfig's old tables up to date for bots that read their config there, and copies their heartbeats "
         "into maim, until SIGTERM."

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import IntegrityError
 from django.utils import timezone
 
 from core.actor import command_actor
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.formatting import format_json
 from core.commands.output import progress
@@ -37,7 +38,7 @@ EXIT_CODES = (
 )
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = (
         "Imports users, tenants, agents, keys and settings from the databases of MaimConfig and MaimWebBackend. "
         "Without --apply it only reports what it would do."

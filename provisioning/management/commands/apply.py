@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from core.actor import Actor, command_actor
+from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.files import SecretFile
 from core.commands.formatting import format_json
@@ -31,7 +32,7 @@ EXIT_CODES = (
 STREAM = "-"
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     out: Output
 
     help = "Makes tenants, members, agents and keys what a YAML file says: shows the changes, asks, and makes them."

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.mail.sender import reason, send_due
+from core.commands.base import MaimCommand
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = "Sends the mails that are due; `serve` does it by itself. `sendtestemail` tries the mail server."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from core.commands.base import MaimCommand
 from maim.server import housekeeping
 
 
-class Command(BaseCommand):
+class Command(MaimCommand):
     help = "Deletes expired sessions, heartbeats and usage log entries; `serve` does it every hour."
 
     def handle(self, *args: Any, **options: Any) -> None:
