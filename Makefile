@@ -31,7 +31,7 @@ bench-peers: $(VENV)/installed-requirements-dev.txt $(PEERS)/installed ## Compar
 	@$(BIN)/python -m bench.peers $(ARGS)
 
 test-browser: $(VENV)/installed-requirements-dev.txt ## Run the tests in a browser (needs Chromium); pictures are in var/browser
-	@$(BIN)/python -m pytest -q -o "python_files=*.py" tests/browser $(ARGS)
+	@$(BIN)/python -m pytest -q -o "python_files=tests/browser/*.py" tests/browser $(ARGS)
 
 test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (20 minutes)
 	@EXAMPLES_TIMES=20 $(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
