@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import httpx
 import pytest
 from django.contrib import admin
 from django.db.models import Model
@@ -13,14 +11,8 @@ from playwright.sync_api import Page
 
 from tests.browser.conftest import Site, Visit
 from tests.browser.page_checks import faults_of
-from tests.support.instances import free_port
-from tests.support.mail import Mailbox
-from tests.support.people import PASSWORD
-from tests.support.server import SETTINGS, MaimServer
 from tests.test_operator_roles import MODEL_PAGES, names
 
-CONFIG = {"bot_config": {"persona": "A patient support agent that explains every step. " * 3}}
-ONE_OF_EVERYTHING = "from tests.test_admin import populate; populate('amy')"
 # Pages without a row of a model.
 ALONE = {
     "index": "",
@@ -50,37 +42,8 @@ ELSEWHERE = {"login", "second_factor"}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A maim with made-up data, one row of everything that the admin lists, and names that are long or Chinese."""
-    maim = MaimServer(tmp_path_factory.mktemp("admin"), "maim_admin")
-    maim.environment["MAIM_PUBLIC_URL"] = maim.public
-    maim.environment["MAIM_EMAIL_URL"] = f"smtp://127.0.0.1:{free_port()}"  # where nobody takes mails: they stay
-    maim.migrate()
-    maim.manage("demo", "--keys", "200", "--yes")
-    maim.manage("shell", "-v0", "-c", ONE_OF_EVERYTHING, DJANGO_SETTINGS_MODULE=SETTINGS)
-    with maim:
-        names = {"DJANGO_SUPERUSER_USERNAME": "olivia", "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-        maim.manage("createsuperuser", "--noinput", **names)
-        with maim.client() as client, maim.client("internal") as bot:
-            make_rows(client, bot)
-        yield Site(maim, Mailbox(free_port()))
-
-
-def make_rows(client: httpx.Client, bot: httpx.Client) -> None:
-    """Make a person with a tenant, in which one of two agents has two keys that were used."""
-    person = {"username": "agatha", "password": PASSWORD}
-    client.post("/api/v1/auth/register", json=person).raise_for_status()
-    token = client.post("/api/v1/auth/login", json=person).raise_for_status().json()["access_token"]
-    client.headers["Authorization"] = f"Bearer {token}"
-
-    def make(path: str, **body: Any) -> Any:
-        return client.post(f"/api/v1/{path}", json=body).raise_for_status().json()
-
-    agent = make("agents", name="A bot with a name that is longer than most", config=CONFIG)
-    make("agents", name="客服机器人", config={})
-    for name in ("production", "测试环境的密钥"):
-        secret = make(f"agents/{agent['id']}/api_keys", name=name, permissions=["chat", "agent:read"])["api_key"]
-        bot.post("/api/v2/auth/validate-api-key", json={"api_key": secret}).raise_for_status()
+def site(filled_site: Site) -> Site:
+    return filled_site
 
 
 def models() -> list[str]:
@@ -123,7 +86,9 @@ def walk_model(page: Page, model: str) -> Iterator[str]:
         f"{name}_change": change,
         f"{name}_delete": change.replace("/change/", "/delete/"),
         f"{name}_history": change.replace("/change/", "/history/"),
-        **{own: f"/admin/{path}".format(change.split("/")[-3]) for own, path in OF_ROWS.items() if own.startswith(name)},
+        **{
+            own: f"/admin/{path}".format(change.split("/")[-3]) for own, path in OF_ROWS.items() if own.startswith(name)
+        },
     }
     for each, path in pages.items():
         if exists(page, path):

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import SIZES, Visit
 
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 _LAYOUT = Path(__file__).with_name("layout.js").read_text()
 _AXE = Path(__file__).with_name("axe").joinpath("axe.min.js").read_text()
 _RUN_AXE = """async (rules) => {
@@ -23,6 +24,14 @@ _RUN_AXE = """async (rules) => {
   return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
     .flatMap(({ id, help, nodes }) => nodes.map(({ html, any }) =>
       `${id} (${help}): ${html.slice(0, 160)} ${any.map(({ message }) => message).join(" ").slice(0, 200)}`));
+}"""
+
+_SWITCH_THEME = """async (scheme) => {
+  if (window.Alpine) Alpine.$data(document.documentElement).adminTheme = scheme;
+  await document.fonts.ready;
+  await new Promise(requestAnimationFrame);
+  const fading = document.getAnimations().filter((each) => each instanceof CSSTransition);
+  await Promise.allSettled(fading.map(({ finished }) => finished));
 }"""
 
 
@@ -42,21 +51,21 @@ def axe_violations(page: Page, *rules: str) -> list[str]:
     return violations
 
 
-def faults_of(visit: Visit, name: str) -> list[str]:
-    """Keep pictures of the page, light and dark, and return the faults of both.
+def choose_scheme(page: Page, scheme: Scheme) -> None:
+    """Have the page light or dark, as by the person's system and by the theme's own switch, and wait until it is."""
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate(_SWITCH_THEME, scheme)
 
-    Dark, only colors differ; in Chinese, only the texts.
-    """
-    faults = []
-    for scheme in SCHEMES:
-        visit.page.emulate_media(color_scheme=scheme)
-        visit.page.wait_for_function("document.fonts.status === 'loaded'")
-        visit.screenshot(f"{name}-{scheme}")
-        if scheme == "light":
-            faults += layout_faults(visit.page) + axe_violations(visit.page)
-        else:
-            faults += axe_violations(visit.page, "color-contrast")
-    visit.page.emulate_media(color_scheme="light")
+
+def faults_of(visit: Visit, name: str) -> list[str]:
+    """Keep pictures of the page, light and dark, and return its faults. Dark, only the colors are others."""
+    page = visit.page
+    choose_scheme(page, "dark")
+    visit.screenshot(f"{name}-dark")
+    faults = axe_violations(page, "color-contrast")
+    choose_scheme(page, "light")
+    visit.screenshot(f"{name}-light")
+    faults += layout_faults(page) + axe_violations(page)
     return [f"{name}: {fault}" for fault in faults]
 
 
