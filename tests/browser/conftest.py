@@ -1,7 +1,7 @@
 """A real browser before a real server, for tests of pages: `make test-browser`.
 
-Each test runs in English and in Chinese, at a desktop's width and a phone's, unless it says otherwise. A page may log no
-error, ask no other host, and keep the token of a link to itself.
+Each test runs in English and in Chinese, at a desktop's width and a phone's, unless it says otherwise. A page may log
+no error, ask no other host, and keep the token of a link to itself.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ _LAYOUT = Path(__file__).with_name("layout.js").read_text()
 _AXE = Path(__file__).with_name("axe").joinpath("axe.min.js").read_text()
 _RUN_AXE = """async (rules) => {
   const options = rules ? { runOnly: { type: "rule", values: rules } } : {};
-  const { violations } = await axe.run(document, { resultTypes: ["violations"], ...options });
+  const alike = "tbody tr:nth-child(n + 13)"; // more rows of a long table
+  const { violations } = await axe.run({ exclude: [alike] }, { resultTypes: ["violations"], ...options });
   return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
     .flatMap(({ id, help, nodes }) => nodes.map(({ html, any }) =>
       `${id} (${help}): ${html.slice(0, 160)} ${any.map(({ message }) => message).join(" ").slice(0, 200)}`));
@@ -95,7 +96,7 @@ BROKEN = {
     "cut off: .*A long": "<label>Name <input style='width: 3em' placeholder='A long example of a name'></label>",
     "cut off: .*disabled": "<label>Status <select style='width: 3em'><option>disabled</select></label>",
     "covered: .*Alice": "<p style='margin: 0'>Alice and her bots</p><p style='margin: -10px 0 0 10px'>Bob and his</p>",
-    "covered: .*BUTTON": "<button>Save</button><div style='background: #fff; position: relative; top: -20px'>&nbsp;</div>",
+    "covered: .*BUTTON": "<button>Save</button><p style='background: #fff; margin: -2em; position: relative'>Bob</p>",
     "beyond the screen: .*Bob": "<p style='position: absolute; left: -20px'>Bob</p>",
     "wider than the screen": "<div style='width: 900px; height: 1px'></div>",
     "too small": "<p style='font-size: 7px'>The key of Alice's bot</p>",
