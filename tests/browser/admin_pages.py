@@ -57,7 +57,7 @@ def path_of(model: type[Model]) -> str:
 
 def first_row(page: Page, model: str) -> str:
     """Return the path of the page of the first row in the list that is open."""
-    link = page.locator("#result_list tbody a").first.get_attribute("href")
+    link = page.locator(f"#result_list tbody a[href*='/admin/{model}/']").first.get_attribute("href")
     assert link is not None, model
     return link
 
