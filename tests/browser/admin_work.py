@@ -146,7 +146,7 @@ def test_key_is_issued_seen_once_found_by_its_secret_and_disabled(visit: Visit, 
     page.reload()
     expect(page).to_have_url(re.compile("/admin/apikeys/apikey/.+/change/"))
     assert secret not in page.content()
-    expect(page.locator("#content")).to_contain_text(f"…{secret[-4:]}")
+    expect(page.locator("#content")).to_contain_text(re.compile(r"mmc_\.\.\.\w{4}"))
 
     page.goto("/admin/")
     find(page, secret)
@@ -220,8 +220,8 @@ def test_many_keys_are_disabled_while_nobody_looks(visit: Visit, page: Page, sit
 
     page = visit.open_tab()
     page.goto(operation)
-    expect(page.locator("#progress-text")).to_have_text(f"{MANY} / {MANY}", timeout=120_000)
-    expect(page.locator("#content h2 + div tbody tr")).to_have_count(MANY, timeout=120_000)
+    expect(page.locator("#progress-text")).to_have_text(f"{MANY} / {MANY}")
+    expect(page.locator("#content h2 + div tbody tr")).to_have_count(MANY)
     visit.picture("bulk-report")
     assert code_of(site, secret) == "AUTH_004"
 
@@ -241,4 +241,4 @@ def test_deleted_agent_and_tenant_come_back(visit: Visit, page: Page, site: Site
         submit(page)
         page.goto(f"/admin/{path}/change/")
         expect(page.locator("[name=name], [name=tenant_name]")).to_have_value(re.compile("walter"))
-    assert code_of(site, secret) == "AUTH_004"
+    assert code_of(site, secret) == "AUTH_005"  # the key is back, and its secret is not

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, ViewportSize, expect, sync_playwright
 
-from tests.support.instances import free_port, wait_until
+from tests.support.instances import WAIT, free_port, wait_until
 from tests.support.mail import Mailbox, token_of
 from tests.support.people import PASSWORD
 from tests.support.server import ROOT, SETTINGS, MaimServer
@@ -81,6 +81,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install --no-install-recommends chromium fonts-dejavu-core fonts-noto-cjk")
+    expect.set_options(timeout=WAIT * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -132,11 +133,11 @@ class Visit:
 
     def picture(self, name: str) -> None:
         """Keep a picture of the window and, if asked to, the one of this name in the documentation."""
-        self.screenshot(name)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{self.name}-{name}.png")
         if self.writes_pictures and self.look == Look("en-US", "desktop"):
             PICTURES.mkdir(exist_ok=True)
-            self.page.mouse.move(0, 0)
-            self.page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+            self.page.screenshot(path=PICTURES / f"{name}.png")
 
     def expect_error(self, status: int) -> None:
         """Forget the one error that Chromium logs about a response with this status."""
@@ -150,7 +151,7 @@ def visit(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Itera
     """A visit with cookies and a history of its own."""
     look: Look = request.param
     context = browser.new_context(base_url=site.maim.public, locale=look.language, viewport=SIZES[look.size])
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(WAIT * 1000)
     page = context.new_page()
     name = request.node.name.removeprefix("test_").replace("[", "-").rstrip("]")
     visit = Visit(page, look, name, request.config.getoption("--write-pictures"))

@@ -81,7 +81,8 @@
         report("beyond the screen", element, node.data);
       }
     }
-    if (parseFloat(style(element).fontSize) < SMALLEST_PX) report("too small", element, node.data);
+    const size = parseFloat(style(element).fontSize); // 0 hides text
+    if (size > 0 && size < SMALLEST_PX) report("too small", element, node.data);
   }
 
   // Controls have no text nodes: their text is as wide as it would be drawn.
