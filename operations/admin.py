@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -33,7 +34,7 @@ SHOWN_OUTCOMES = 500
 class StartForm(forms.Form):
     """The selection of the objects of a new operation, and their number once that was shown."""
 
-    kind = forms.ChoiceField(label=_("operation"), choices=Kind.choices, widget=UnfoldAdminSelectWidget)
+    kind = forms.ChoiceField(label=capfirst(_("operation")), choices=Kind.choices, widget=UnfoldAdminSelectWidget)
     ids = forms.CharField(
         label=_("IDs"),
         required=False,

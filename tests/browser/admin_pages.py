@@ -31,7 +31,7 @@ OF_ROWS = {
     "agents_agent_comparison": "agents/agent/{}/config/1/1/",
     "apikeys_apikey_rotate": "apikeys/apikey/{}/rotate/",
 }
-# No pages: they answer to a button or a script, or lead elsewhere.
+# No pages: they answer to a button or a script, or lead elsewhere, as each history does to the list of the audit log.
 NO_PAGES = {
     *("autocomplete", "jsi18n", "search", "view_on_site", "logout", None),
     *("agents_agent_restore", "common_deletedobject_restore"),
@@ -85,7 +85,6 @@ def walk_model(page: Page, model: str) -> Iterator[str]:
         f"{name}_add": f"/admin/{model}/add/",
         f"{name}_change": change,
         f"{name}_delete": change.replace("/change/", "/delete/"),
-        f"{name}_history": change.replace("/change/", "/history/"),
         **{
             own: f"/admin/{path}".format(change.split("/")[-3]) for own, path in OF_ROWS.items() if own.startswith(name)
         },

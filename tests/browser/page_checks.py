@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page
 from tests.browser.conftest import SIZES, Visit
 
 Scheme = Literal["light", "dark"]
-SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 _LAYOUT = Path(__file__).with_name("layout.js").read_text()
 _AXE = Path(__file__).with_name("axe").joinpath("axe.min.js").read_text()
 _RUN_AXE = """async (rules) => {
