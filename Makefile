@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-access test-browser test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
+.PHONY: help run test test-access test-browser test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi pictures query-counts lock image clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,7 +31,7 @@ bench-peers: $(VENV)/installed-requirements-dev.txt $(PEERS)/installed ## Compar
 	@$(BIN)/python -m bench.peers $(ARGS)
 
 test-browser: $(VENV)/installed-requirements-dev.txt ## Run the tests in a browser (needs Chromium); pictures are in var/browser
-	@$(BIN)/python -m pytest -q -o "python_files=*.py" tests/browser $(ARGS)
+	@$(BIN)/python -m pytest -q -o "python_files=tests/browser/*.py" tests/browser $(ARGS)
 
 test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (20 minutes)
 	@EXAMPLES_TIMES=20 $(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
@@ -72,6 +72,9 @@ messages: $(VENV)/installed-requirements-dev.txt ## Collect and compile translat
 
 openapi: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed OpenAPI documents and docs/config-fields.md
 	@$(BIN)/python -m pytest tests/test_openapi.py agents/tests/test_field_table.py --write-snapshots
+
+pictures: $(VENV)/installed-requirements-dev.txt ## Rewrite docs/pictures (needs Chromium)
+	@$(BIN)/python -m pytest -q -o "python_files=tests/browser/*.py" tests/browser/admin_work.py -k en-US-desktop --write-pictures
 
 query-counts: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed query counts
 	@$(BIN)/python -m pytest tests/test_query_counts.py --write-snapshots

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
@@ -59,6 +60,7 @@ class OwnPasswordView(PasswordChangeView):
 class OperatorsSite(UnfoldAdminSite):
     """The admin site, in which every write goes through a service. Its theme is in maim/console.py."""
 
+    index_title = _("Dashboard")
     login_template = "accounts/admin/login.html"
 
     def get_urls(self) -> list[Any]:

@@ -255,6 +255,7 @@ class AgentActivityAdmin(ReadOnlyAdmin):
     """The last heartbeats of agents."""
 
     list_display = ("agent", "tenant", "last_seen_at", "expires_at")
+    list_display_links = ("last_seen_at",)  # the first column leads to the agent
     list_select_related = ("agent", "tenant")
     ordering: ClassVar[tuple[str, ...]] = ("-expires_at", "-agent_id")
     search_fields = ("agent_id",)

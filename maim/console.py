@@ -18,6 +18,10 @@ def _styles(request: HttpRequest) -> str:
     return static("maim/admin.css")
 
 
+def _script(request: HttpRequest) -> str:
+    return static("maim/admin.js")
+
+
 def _page(title: Any, icon: str, model: str, **more: Any) -> dict[str, Any]:
     """Return the sidebar's link to the list of a model, which is named as in the admin's URLs."""
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **more}
@@ -30,6 +34,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "hub",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _favicon}],
     "STYLES": [_styles],
+    "SCRIPTS": [_script],
     "BORDER_RADIUS": "6px",
     "COLORS": {
         # Tailwind's sky, whose 600 and 700 have enough contrast with white.

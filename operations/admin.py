@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -35,7 +36,7 @@ SHOWN_OUTCOMES = 500
 class StartForm(forms.Form):
     """The selection of the objects of a new operation, and their number once that was shown."""
 
-    kind = forms.ChoiceField(label=_("operation"), choices=Kind.choices, widget=UnfoldAdminSelectWidget)
+    kind = forms.ChoiceField(label=capfirst(_("operation")), choices=Kind.choices, widget=UnfoldAdminSelectWidget)
     ids = forms.CharField(
         label=_("IDs"),
         required=False,

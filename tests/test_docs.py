@@ -104,6 +104,14 @@ def test_target_of_every_relative_link_exists(page: Path) -> None:
     assert [link for link in links if not link_target_exists(link, page)] == []
 
 
+def test_pictures_are_all_shown_and_small() -> None:
+    pictures = set((ROOT / "docs/pictures").iterdir())
+    shown = {page.parent / link for page in PAGES for link in _LINK.findall(page.read_text()) if link.endswith(".png")}
+
+    assert pictures == shown
+    assert sum(picture.stat().st_size for picture in pictures) < 1_000_000
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_make_target_exists(page: Path) -> None:
     code = [block for _, block in code_blocks(page)] + re.findall(r"`[^`\n]+`", _FENCE.sub("", page.read_text()))

@@ -10,7 +10,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Site, Visit
+from tests.browser.conftest import Site, Visit, enter_password, make_operator
 from tests.support.instances import free_port
 from tests.support.mail import Mailbox
 from tests.support.people import PASSWORD
@@ -33,16 +33,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def olivia(site: Site) -> str:
     """The name of an operator without a factor."""
     username = f"olivia {next(_numbers)}"
-    names = {"DJANGO_SUPERUSER_USERNAME": username, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-    site.maim.manage("createsuperuser", "--noinput", **names)
+    make_operator(site.maim, username)
     return username
-
-
-def enter_password(page: Page, username: str) -> None:
-    page.goto("/admin/")
-    page.locator("[name=username]").fill(username)
-    page.locator("[name=password]").fill(PASSWORD)
-    page.locator("[type=submit]").click()
 
 
 def submit(page: Page, action: str, **fields: str) -> None:

@@ -11,8 +11,8 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.account_pages import CONTRASTS, SCHEMES
 from tests.browser.conftest import Site, Visit
+from tests.browser.page_checks import faults_of
 from tests.support.people import PASSWORD
 
 _numbers = count(1)
@@ -73,11 +73,7 @@ def roles_of(owner: Owner, token: str) -> list[str]:
 
 def test_new_person_registers_and_joins(visit: Visit, owner: Owner) -> None:
     page = follow(visit, owner.invite(f"new-{next(_numbers)}@example.com"), owner)
-    visit.screenshot("form")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme)
-        assert [found for found in page.evaluate(CONTRASTS) if found[1] < 4.5] == [], scheme
+    assert faults_of(visit, "form") == []
 
     page.keyboard.type(f"new to {owner.name}")
     page.locator("#password").fill(PASSWORD)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Site, Visit
+from tests.browser.conftest import Site, Visit, enter_password, make_operator
 from tests.support.http import http_client
 from tests.support.instances import free_port
 from tests.support.mail import Mailbox
@@ -94,19 +94,11 @@ def test_lines_of_the_documentation_work(visit: Visit, page: Page, site: Site) -
     visit.expect_error(403)  # of the password alone
 
 
-def enter_password(page: Page, username: str) -> None:
-    page.goto("/admin/")
-    page.locator("[name=username]").fill(username)
-    page.locator("[name=password]").fill(PASSWORD)
-    page.locator("[type=submit]").click()
-
-
 def test_operator_uses_a_passkey_in_the_admin(
     visit: Visit, page: Page, site: Site, authenticator: Callable[[bool], None]
 ) -> None:
     username = f"olivia {next(_numbers)}"
-    names = {"DJANGO_SUPERUSER_USERNAME": username, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
-    site.maim.manage("createsuperuser", "--noinput", **names)
+    make_operator(site.maim, username)
     enter_password(page, username)
     page.goto("/admin/factors/")
     visit.screenshot("none")

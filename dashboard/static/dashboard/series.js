@@ -3,7 +3,7 @@
 
 const REFRESH_MS = 60_000;
 const COLORS = {
-  VALID: "#16a34a", p50: "#2563eb", p99: "#dc2626", AUTH_001: "#64748b", AUTH_002: "#d97706", AUTH_003: "#9333ea",
+  VALID: "#16a34a", p50: "#2563eb", p99: "#dc2626", AUTH_001: "#94a3b8", AUTH_002: "#d97706", AUTH_003: "#9333ea",
   AUTH_004: "#dc2626", AUTH_005: "#475569", AUTH_006: "#ca8a04", AUTH_007: "#be185d", AUTH_008: "#0891b2",
 };
 
@@ -48,7 +48,7 @@ async function show(figure) {
     figure.chart.update("none");
     return;
   }
-  window.Chart.defaults.color = getComputedStyle(figure.querySelector("summary")).color;
+  const { color, borderColor } = colors(figure);
   figure.querySelector(".series-canvas").hidden = false;
   figure.chart = new window.Chart(figure.querySelector("canvas"), {
     type: figure.dataset.kind,
@@ -57,9 +57,37 @@ async function show(figure) {
       animation: false,
       maintainAspectRatio: false,
       spanGaps: true,
-      scales: { x: { stacked: isStacked }, y: { stacked: isStacked, beginAtZero: true } },
+      color,
+      scales: {
+        x: { stacked: isStacked, ticks: { color }, grid: { color: borderColor } },
+        y: {
+          stacked: isStacked,
+          beginAtZero: true,
+          ticks: { color, precision: isStacked ? 0 : undefined },
+          grid: { color: borderColor },
+        },
+      },
     },
   });
+}
+
+// The colors of the figure's texts and lines, which the theme decides.
+function colors(figure) {
+  return {
+    color: getComputedStyle(figure.querySelector("summary")).color,
+    borderColor: getComputedStyle(figure).getPropertyValue("--line"),
+  };
+}
+
+function recolor(figure) {
+  const { color, borderColor } = colors(figure);
+  const { options } = figure.chart;
+  options.color = color;
+  for (const scale of Object.values(options.scales)) {
+    scale.ticks.color = color;
+    scale.grid.color = borderColor;
+  }
+  figure.chart.update("none");
 }
 
 function showAll() {
@@ -67,6 +95,13 @@ function showAll() {
     show(figure).catch(() => {}); // the numbers from before stay, and the next time may do
   }
 }
+
+// People choose light or dark while the page is open.
+new MutationObserver(() => {
+  for (const figure of document.querySelectorAll("figure[data-series]")) {
+    if (figure.chart) recolor(figure);
+  }
+}).observe(document.documentElement, { attributeFilter: ["class"] });
 
 showAll();
 setInterval(() => { if (!document.hidden) showAll(); }, REFRESH_MS);
