@@ -261,7 +261,7 @@ class OperatorAdmin(ModelAdmin):
             return HttpResponseRedirect(searched_list_url(self.admin_site, request))
         return self._or_error_message(request, super().changelist_view, extra_context)
 
-    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:  # type: ignore[override]  # the stubs are of a later Django
         """Run an action on the rows that the request names: Django's choice of all rows is bulk operations' alone.
 
         Those show the number of rows before, and change no more at a time than others can wait for.
