@@ -8,7 +8,7 @@
   async function show() {
     try {
       const response = await fetch(bar.dataset.url, { headers: { Accept: "application/json" } });
-      if (!response.ok) return;
+      if (response.redirected || response.status === 403 || response.status === 404) return; // nothing to see any more
       const progress = await response.json();
       if (!progress.is_open) {
         location.reload();
@@ -17,7 +17,7 @@
       bar.value = progress.done;
       text.textContent = `${progress.done} / ${progress.total}`;
     } catch {
-      // The server is away for a moment: the next second asks again.
+      // The server is away or busy for a moment, and says so in other words than JSON: the next second asks again.
     }
     setTimeout(show, 1000);
   }
