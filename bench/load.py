@@ -91,6 +91,8 @@ class Load:
         told = json.loads(output.splitlines()[-1])
         if told.pop("failures"):
             raise Wrong(f"failures:\n{output}")
+        if not told["requests"]:
+            raise Wrong(f"no request was answered within {seconds} s")
         self._next += told["requests"] + self._clients
         return Measurement(**told)
 
