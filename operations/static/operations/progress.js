@@ -8,16 +8,18 @@
   async function show() {
     try {
       const response = await fetch(bar.dataset.url, { headers: { Accept: "application/json" } });
-      if (response.redirected || response.status === 403 || response.status === 404) return; // nothing to see any more
-      const progress = await response.json();
-      if (!progress.is_open) {
-        location.reload();
-        return;
+      if (response.redirected || (response.status >= 400 && response.status < 500)) return; // no longer for this person
+      if (response.ok) {
+        const progress = await response.json();
+        if (!progress.is_open) {
+          location.reload();
+          return;
+        }
+        bar.value = progress.done;
+        text.textContent = `${progress.done} / ${progress.total}`;
       }
-      bar.value = progress.done;
-      text.textContent = `${progress.done} / ${progress.total}`;
     } catch {
-      // The server is away or busy for a moment, and says so in other words than JSON: the next second asks again.
+      // The server is away for a moment, or busy: the next second asks again.
     }
     setTimeout(show, 1000);
   }
