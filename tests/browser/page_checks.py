@@ -95,7 +95,7 @@ BROKEN = {
     "cut off: .*A long": "<label>Name <input style='width: 3em' placeholder='A long example of a name'></label>",
     "cut off: .*disabled": "<label>Status <select style='width: 3em'><option>disabled</select></label>",
     "covered: .*Alice": "<p style='margin: 0'>Alice and her bots</p><p style='margin: -10px 0 0 10px'>Bob and his</p>",
-    "covered: .*BUTTON": "<button>Save</button><p style='background: #fff; margin: -2em; position: relative'>Bob</p>",
+    "covered: .*BUTTON": "<button>Save</button><p style='background: #fff; inset: 0; position: absolute'>Bob</p>",
     "beyond the screen: .*Bob": "<p style='position: absolute; left: -20px'>Bob</p>",
     "wider than the screen": "<div style='width: 900px; height: 1px'></div>",
     "too small": "<p style='font-size: 7px'>The key of Alice's bot</p>",
