@@ -97,10 +97,6 @@ class KeyForm(ServiceForm):
     class Meta:
         help_texts = {
             "permissions": _("One in each line, such as agent:read, chat or config.*"),
-            "rate_limit": _('A JSON object, such as {"limit": 100, "window_seconds": 60}; empty for none.'),
-            "quota": _(
-                'A JSON object, such as {"limit": 100000, "period": "month"} (day, month or total); empty for none.'
-            ),
             "allowed_networks": _(
                 "The networks that the key may be used from, one in each line, such as 203.0.113.0/24; "
                 "empty for anywhere."

@@ -32,24 +32,18 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core.actor import Actor, ActorKind
 from core.admin_columns import column_of
-from core.admin_forms import (
-    SHOWN,
-    STRICT,
-    ChangeForm,
-    JSONFormField,
-    LinesFormField,
-    ServiceForm,
-    pretty,
-    stored_digest,
-)
+from core.admin_fields import JSONFormField, LinesFormField, PartsFormField, parts_text, pretty
+from core.admin_forms import SHOWN, STRICT, ChangeForm, ServiceForm, stored_digest
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
 from core.admin_search import SEARCH, searched_list_url
 from core.db import transactional_and_propagated
 from core.display import isolated
-from core.errors import DomainError
+from core.errors import DomainError, Text
 from core.fields import JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
+from core.http.limit_fields import LimitField
 from core.http.request_context import RequestContext
+from core.limits import PART_LABELS
 
 _REFUSAL = "maim_refusal"
 # The lookups of Django's own filters.
@@ -98,6 +92,8 @@ class OperatorAdmin(ModelAdmin):
     # Functions that mask fields with secrets; no page shows the stored values.
     masks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     body: type[serializers.Serializer[Any]]
+    # What the forms call the members of limits.
+    part_labels: ClassVar[Mapping[str, Text]] = PART_LABELS
     formfield_overrides = {  # type: ignore[misc, assignment]  # unfold takes less than Django
         models.TextField: {
             "widget": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
@@ -203,7 +199,12 @@ class OperatorAdmin(ModelAdmin):
         @admin.display(description=field.verbose_name)
         def document(row: models.Model) -> str:
             value = getattr(row, name)
-            return self.get_empty_value_display() if value is None else format_html("<pre>{}</pre>", pretty(value))
+            if value is None:
+                return self.get_empty_value_display()
+            shape = self._shape_of(name)
+            if isinstance(shape, LimitField):
+                return parts_text(value, shape, self.part_labels)
+            return format_html("<pre>{}</pre>", pretty(value))
 
         document.__name__ = name
         return document
@@ -214,17 +215,23 @@ class OperatorAdmin(ModelAdmin):
         form.refusal = getattr(request, _REFUSAL, None)  # type: ignore[attr-defined]  # the class is made for this request
         return form
 
+    def _shape_of(self, name: str) -> Any:
+        """Return the API's field for a JSON column, if it has one."""
+        return self.body().fields.get(name) if hasattr(self, "body") else None
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if not isinstance(db_field, JSONTextField):
             return super().formfield_for_dbfield(db_field, request, **options)
-        shape = self.body().fields[db_field.name]
-        kind = LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField
-        return kind(
-            shape=shape,
-            empty=db_field.get_default,
-            label=capfirst(db_field.verbose_name),
-            help_text=options.get("help_text", db_field.help_text),
-        )
+        shape = self._shape_of(db_field.name)
+        shared = {
+            "shape": shape,
+            "empty": db_field.get_default,
+            "label": capfirst(db_field.verbose_name),
+            "help_text": options.get("help_text", db_field.help_text),
+        }
+        if isinstance(shape, LimitField):
+            return PartsFormField(**shared, labels=self.part_labels)
+        return (LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField)(**shared)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return the rows to delete, allowing records, which nobody may delete alone."""
