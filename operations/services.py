@@ -19,6 +19,8 @@ from operations.selections import Selection
 # Beyond this number of objects, whoever starts the operation has to type the number.
 TYPED_BEYOND = 100
 KEPT_FOR = timedelta(days=90)
+# So long the admin tells every operator of one that failed.
+NOTICED_FOR = timedelta(days=7)
 
 
 class OperationNotFound(NotFound):
@@ -94,6 +96,11 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
     after = {"state": row.state, "done": row.done}
     audit.record(actor=actor, action="operation.cancel", object_id=row.id, tenant_id=None, before=before, after=after)
     return row
+
+
+def lately_failed() -> QuerySet[BulkOperation]:
+    """Return the operations that failed within NOTICED_FOR."""
+    return BulkOperation.objects.filter(state=BulkOperation.State.FAILED, ended_at__gt=timezone.now() - NOTICED_FOR)
 
 
 def sweep() -> int:
