@@ -6,7 +6,7 @@ action asks for a permission, which operators have by their role (accounts.opera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -31,7 +31,8 @@ from unfold.forms import AdminForm, Fieldline
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core.actor import Actor, ActorKind
-from core.admin_columns import column_of
+from core.admin_columns import change_url, column_of, link_to
+from core.admin_deletion import Touched, check_typed, deletion_of
 from core.admin_fields import JSONFormField, LinesFormField, PartsFormField, parts_text, pretty
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ServiceForm, stored_digest
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
@@ -234,7 +235,11 @@ class OperatorAdmin(ModelAdmin):
         return (LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField)(**shared)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Return the rows to delete, allowing records, which nobody may delete alone."""
+        """Return the rows to delete, and what goes with them, allowing records, which nobody may delete alone."""
+        touched = self._touched(request, objs)
+        if touched is not None:
+            kind = capfirst(self.opts.verbose_name)
+            return [format_html("{}: {}", kind, link_to(row)) for row in objs], touched.numbers, set(), []
         to_delete, counts, _forbidden, protected = super().get_deleted_objects(objs, request)
         return to_delete, counts, set(), protected
 
@@ -275,10 +280,37 @@ class OperatorAdmin(ModelAdmin):
         return self._or_error_message(request, super().changelist_view, extra_context)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
-        view = super().delete_view
-        return self._or_error_message(
-            request, transactional_and_propagated(view) if request.method == "POST" else view, object_id, extra_context
-        )
+        view = transactional_and_propagated(self._delete) if request.method == "POST" else super().delete_view
+        return self._or_error_message(request, view, object_id, extra_context)
+
+    def _delete(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None) -> HttpResponse:
+        """Delete the row, or start the bulk operation that does."""
+        row = self.get_object(request, unquote(object_id))
+        if row is not None and self.has_delete_permission(request, row):
+            started = self.start_deletion(request, [row])
+            if started is not None:
+                return HttpResponseRedirect(change_url(started))
+        return super().delete_view(request, object_id, extra_context)
+
+    def start_deletion(self, request: HttpRequest, rows: Iterable[Any]) -> models.Model | None:
+        """Start the bulk operation that deletes many rows, and return it; None if they are deleted at once.
+
+        Raise Invalid if their number has to be typed, and another one was.
+        """
+        objects = list(rows)
+        touched, deletion = self._touched(request, objects), deletion_of(self.model)
+        if touched is None or deletion is None:
+            return None
+        check_typed(request, touched)
+        return deletion.start(actor_of(request), [row.pk for row in objects]) if touched.is_large else None
+
+    def _touched(self, request: HttpRequest, rows: Collection[Any]) -> Touched | None:
+        """Return what deleting the rows would touch, and have the page ask for the number if it is large."""
+        deletion = deletion_of(self.model)
+        touched = None if deletion is None else deletion.touched([row.pk for row in rows])
+        is_large = touched is not None and touched.is_large
+        request.number_to_type = touched.objects if is_large else None  # type: ignore[attr-defined]  # for the template
+        return touched
 
     def _or_error_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
         """Return the view's response; if a service refuses, redirect to the page with a message."""

@@ -14,7 +14,8 @@ from core.actor import Actor
 from core.db import transactional
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from operations.models import BulkOperation, Outcome
-from operations.selections import Selection
+from operations.rights import kinds_for
+from operations.selections import Kind, Selection
 
 # Beyond this number of objects, whoever starts the operation has to type the number.
 TYPED_BEYOND = 100
@@ -55,8 +56,7 @@ def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> Bu
     For more than TYPED_BEYOND objects, `typed` has to be their number. Raise Forbidden, and Invalid for a selection of
     nothing and for another number.
     """
-    if not actor.is_trusted:
-        raise Forbidden
+    _check_right(actor, selection.kind)
     frozen = selection.frozen()
     total = frozen.size()
     if not total:
@@ -83,8 +83,7 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
 
     Raise Forbidden, OperationNotFound, and Conflict if it has ended.
     """
-    if not actor.is_trusted:
-        raise Forbidden
+    _check_right(actor, Kind(operation.kind))
     row = BulkOperation.objects.select_for_update().filter(pk=operation.pk).first()
     if row is None:
         raise OperationNotFound
@@ -108,6 +107,11 @@ def sweep() -> int:
     old = BulkOperation.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR)
     label = BulkOperation._meta.label
     return sum(old.filter(pk=pk).delete()[1].get(label, 0) for pk in list(old.values_list("pk", flat=True)))
+
+
+def _check_right(actor: Actor, kind: Kind) -> None:
+    if kind not in kinds_for(actor):
+        raise Forbidden
 
 
 def _without_ids(row: BulkOperation) -> dict[str, object]:

@@ -63,7 +63,7 @@ def test_selection_that_was_edited_after_it_was_shown_is_shown_again(olivia: Ope
 
 
 def test_id_may_contain_blanks(olivia: Operator, agent: Agent) -> None:
-    """As ids of imported objects do."""
+    """Ids of imported objects do."""
     ids = ["key of the old system", "other & more/2"]
 
     confirm(olivia, show(olivia, kind="disable_keys", ids="\r\n".join(ids)))

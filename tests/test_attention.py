@@ -1,4 +1,4 @@
-"""What needs attention: the numbers in the sidebar of the admin, and the lists that they lead to."""
+"""Needs for attention: the numbers in the sidebar of the admin, and the lists that they lead to."""
 
 from __future__ import annotations
 
