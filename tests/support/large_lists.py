@@ -123,7 +123,8 @@ LISTS = [
     *_lists("admin", "common/deletedobject", 100, "", "q=deleted_77", f"q={TENANT}", "q=nobody"),
     *_lists("admin", "operations/bulkoperation", 100, "", "state__exact=done", "q=operation_77"),
     *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
-            "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
+            "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=person 77",
+            "q=key 77", "q=nobody"),
 ]  # fmt: skip
 
 
