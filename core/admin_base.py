@@ -308,8 +308,8 @@ class OperatorAdmin(ModelAdmin):
         """Return what deleting the rows would touch, and have the page ask for the number if it is large."""
         deletion = deletion_of(self.model)
         touched = None if deletion is None else deletion.touched([row.pk for row in rows])
-        is_large = touched is not None and touched.is_large
-        request.number_to_type = touched.objects if is_large else None  # type: ignore[attr-defined]  # for the template
+        to_type = touched.objects if touched is not None and touched.is_large else None
+        request.number_to_type = to_type  # type: ignore[attr-defined]  # ours, for the template
         return touched
 
     def _or_error_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
@@ -366,6 +366,16 @@ class ConfigAdmin(OperatorAdmin):
     They have a `strict` field, whose value `create` and `change` get with the others. Both return the written row
     with its `config_warnings`.
     """
+
+    def fields_url(self, obj: Any) -> str | None:
+        """Return the URL of the list of the fields that the config of a row, or of a new one, may have."""
+        return None
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        form = super().get_form(request, obj, change, **options)
+        if "config" in form.base_fields:
+            form.base_fields["config"].widget.fields_url = self.fields_url(obj)
+        return form
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         fields = super().get_fields(request, obj)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from rest_framework import serializers
@@ -23,14 +23,30 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
+class JSONEditor(UnfoldAdminTextareaWidget):
+    """A text area of which a script makes an editor. `fields_url` has the list of the fields of its documents."""
+
+    template_name = "maim/admin/json_editor.html"
+    fields_url: str | None = None
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["maim/json-editor.css"]}
+        js: ClassVar[list[Any]] = [forms.Script("maim/json-editor.js", defer=True)]
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, {"data-json-editor": True, **(attrs or {})})
+        return {**context, "fields_url": self.fields_url}
+
+
 class JSONFormField(forms.CharField):
     """A JSON document in a text area, validated by the API's field `shape`."""
 
     rows = 10
+    widget_class: type[forms.Textarea] = JSONEditor
 
     def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
         self.shape, self.empty = shape, empty
-        options["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": self.rows, "spellcheck": "false"})
+        options["widget"] = self.widget_class(attrs={"rows": self.rows, "spellcheck": "false"})
         super().__init__(**options, required=False)
 
     def prepare_value(self, value: Any) -> Any:
@@ -58,6 +74,7 @@ class LinesFormField(JSONFormField):
     """A list of texts, one in each line. A JSON list is read as well."""
 
     rows = 3
+    widget_class = UnfoldAdminTextareaWidget
 
     def prepare_value(self, value: Any) -> Any:
         return value if value is None or isinstance(value, str) else "\n".join(value)
