@@ -39,12 +39,14 @@ _VIEW = frozenset(
         "tenants.view_tenantinvitation",
     }
 )
-# Stops what must not go on. Most of it can be undone, and none of it shows a secret.
+# Stops what must not go on, of many objects as well, and lets it go on again. None of it deletes or shows a secret.
 _STOP = frozenset(
     {
         "accounts.deactivate_user",
         "accounts.end_sessions_user",
         "apikeys.disable_apikey",
+        "apikeys.enable_apikey",
+        "operations.add_bulkoperation",  # of the kinds whose right the role has (operations.rights)
         "tenants.resume_tenant",
         "tenants.suspend_tenant",
     }
@@ -68,10 +70,8 @@ _WRITE = frozenset(
         "apikeys.add_apikey",
         "apikeys.change_apikey",
         "apikeys.delete_apikey",
-        "apikeys.enable_apikey",
         "apikeys.rotate_apikey",
         "common.restore_deletedobject",
-        "operations.add_bulkoperation",
         "tenants.add_membership",
         "tenants.add_tenant",
         "tenants.change_membership",

@@ -22,6 +22,7 @@ from accounts.admin_sign_in import SECOND_FACTOR, PasswordStepView, SecondFactor
 from accounts.models import User
 from core import admin_search
 from core.admin_base import actor_of
+from core.admin_deletion import delete_selected
 from core.admin_forms import show_error
 from core.errors import DomainError, Invalid
 
@@ -62,6 +63,11 @@ class OperatorsSite(UnfoldAdminSite):
 
     index_title = _("Dashboard")
     login_template = "accounts/admin/login.html"
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self._actions = {"delete_selected": delete_selected}
+        self._global_actions = self._actions.copy()
 
     def get_urls(self) -> list[Any]:
         return [

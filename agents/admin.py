@@ -9,11 +9,13 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from agent_config.schema.field_list import list_fields
+from agent_config.schema.versions import DEFAULT, NAMES
 from agent_config.secrets import masked
 from agents import admin_config, services
 from agents.access import agents_for
@@ -36,6 +38,10 @@ _CONFIG_HELP = _(
     "A JSON object. It is merged into the stored one: what you leave out stays, null removes, "
     "and ******** keeps a stored secret."
 )
+
+
+def _fields_url(schema: str | None) -> str:
+    return reverse("admin:agents_agent_fields", args=[schema or DEFAULT])
 
 
 def _template_id_field(label: Any, help_text: Any) -> forms.CharField:
@@ -98,11 +104,23 @@ class AgentAdmin(ConfigAdmin):
         config = "<str:object_id>/config/"
         return [
             path("import/", view(self.import_view), name="agents_agent_import"),
+            path("config-fields/<str:schema>/", view(self.fields_view), name="agents_agent_fields"),
             path(config, view(self.config_view), name="agents_agent_config"),
             path(f"{config}<int:first>/<int:second>/", view(self.comparison_view), name="agents_agent_comparison"),
             path(f"{config}<int:number>/restore/", view(self.restore_view), name="agents_agent_restore"),
             *super().get_urls(),
         ]
+
+    def fields_url(self, obj: Any) -> str:
+        return _fields_url((obj.config_schema or obj.tenant.config_schema) if obj else None)
+
+    def fields_view(self, request: HttpRequest, schema: str) -> HttpResponse:
+        """Return the fields that a config may have, in the operator's language, for the script of the editor."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if schema not in NAMES:
+            raise Http404
+        return JsonResponse({"fields": [field._asdict() for field in list_fields(schema)]})
 
     def config_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         agent = self._agent(request, object_id)
@@ -223,6 +241,9 @@ class TemplateAdmin(ConfigAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Template]:
         return templates.templates_for(actor_of(request))
+
+    def fields_url(self, obj: Any) -> str:
+        return _fields_url(obj.schema_name if obj else None)
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Template:
         return templates.create_template(actor=actor, **values)

@@ -23,7 +23,7 @@ from agents.effective_config import explain_effective_config
 from agents.models import Agent
 from agents.services import config_versions
 from core.admin_base import actor_of
-from core.admin_forms import pretty
+from core.admin_fields import pretty
 from core.errors import DomainError
 
 # The versions that the page lists; the list of all has the others.

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldForeignKeyRawIdWidget
 
 from agents.models import Agent
-from apikeys import keyformat, queries, services
+from apikeys import attention, keyformat, queries, services
 from apikeys.access import find_secret, keys_for
 from apikeys.errors import KeyNotFound
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS
@@ -67,6 +67,21 @@ class ExpiryFilter(admin.SimpleListFilter):
         return queries.filter_keys(queryset, expires_within_days=asked[0]) if asked else queryset
 
 
+class LeakFilter(admin.SimpleListFilter):
+    """A filter for keys with a leaked secret, of the last reports."""
+
+    title = _("leak")
+    parameter_name = "leaked"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("current", _("leaked, not rotated since")), ("any", _("leaked at any time"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+        if self.value() not in ("current", "any"):
+            return queryset
+        return queryset.filter(pk__in=attention.leaked_key_ids(only_current=self.value() == "current"))
+
+
 class UseFilter(admin.SimpleListFilter):
     """A filter for keys that are not in use."""
 
@@ -102,10 +117,6 @@ class KeyForm(ServiceForm):
     class Meta:
         help_texts = {
             "permissions": _("One in each line, such as agent:read, chat or config.*"),
-            "rate_limit": _('A JSON object, such as {"limit": 100, "window_seconds": 60}; empty for none.'),
-            "quota": _(
-                'A JSON object, such as {"limit": 100000, "period": "month"} (day, month or total); empty for none.'
-            ),
             "allowed_networks": _(
                 "The networks that the key may be used from, one in each line, such as 203.0.113.0/24; "
                 "empty for anywhere."
@@ -158,7 +169,7 @@ class ApiKeyAdmin(OperatorAdmin):
     list_display = (
         "name", "api_key", "current_status", "agent", "tenant", "expires_at", "last_used_at", "created_at",
     )  # fmt: skip
-    list_filter = (StatusFilter, ExpiryFilter, UseFilter)
+    list_filter = (StatusFilter, ExpiryFilter, UseFilter, LeakFilter)
     search_fields = ("name_folded__startswith", "id", "agent_id", "tenant_id")
     palette_fields = ("name_folded__startswith", "id")
     search_help_text = _("The beginning of a name, the id of a key, an agent or a tenant in full, or a masked key.")

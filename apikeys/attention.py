@@ -19,6 +19,8 @@ EXPIRES_WITHIN = timedelta(days=7)
 UNUSED_FOR = timedelta(days=7)
 # No index tells which keys were never used. So many are looked at, the latest of those that are old enough.
 LOOKED_AT = 60
+# As many of the reports of leaked secrets are looked at for a list of their keys.
+REPORTS_LOOKED_AT = 300
 
 
 def expiring_keys(tenant_id: str | None = None) -> Sample[ApiKey]:
@@ -56,6 +58,20 @@ def never_used(keys: QuerySet[ApiKey], moment: datetime) -> QuerySet[ApiKey]:
 def leaked() -> QuerySet[KeySecret]:
     """Return the secrets that were reported as leaked."""
     return KeySecret.objects.filter(leaked_at__isnull=False)
+
+
+def leaked_and_current() -> QuerySet[KeySecret]:
+    """Return the leaked secrets of keys that were not rotated since."""
+    return leaked().filter(expires_at=None)
+
+
+def leaked_key_ids(*, only_current: bool) -> list[str]:
+    """Return the ids of keys in the last REPORTS_LOOKED_AT reports of leaked secrets.
+
+    With `only_current` the ones that were not rotated since. No index orders keys by their leaks.
+    """
+    reports = leaked().order_by("-leaked_at", "-id").values_list("key_id", "expires_at")[:REPORTS_LOOKED_AT]
+    return [key_id for key_id, rotated_out in reports if not only_current or rotated_out is None]
 
 
 def _keys(tenant_id: str | None) -> QuerySet[ApiKey]:

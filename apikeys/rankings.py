@@ -50,7 +50,7 @@ def rank() -> Rankings:
     Both come from the first of each hour, so a suspended tenant that is called less often than many that are inactive,
     or whose agents are, may be missing.
     """
-    since = start_of(timezone.now(), HOUR) - HOUR
+    since = _since()
     hours = [since, since + HOUR]
     candidates = _candidates(hours)
     calls = _calls(hours, {tenant_id for several in candidates.values() for tenant_id in several})
@@ -61,6 +61,16 @@ def rank() -> Rankings:
         return sorted(chosen, key=lambda each: (-each.numbers.get(outcome, 0), each.tenant_id))[:SHOWN]
 
     return Rankings(since, ranked(VALID), ranked(NOT_ACTIVE, TenantStatus.SUSPENDED))
+
+
+def count_called_suspended() -> int:
+    """Return the number of suspended tenants whose keys were refused for that since the hour before this one."""
+    rows = HourCount.unscoped.filter(start__gte=_since(), outcome=NOT_ACTIVE, tenant__status=TenantStatus.SUSPENDED)
+    return rows.values("tenant").distinct().count()
+
+
+def _since() -> datetime:
+    return start_of(timezone.now(), HOUR) - HOUR
 
 
 def _candidates(hours: Sequence[datetime]) -> dict[str, set[str]]:

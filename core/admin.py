@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -17,12 +22,38 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from core import audit_export
 from core.actor import KIND_NAMES, ActorKind
 from core.admin_base import ReadOnlyAdmin, actor_of
+from core.admin_list import found_rows
 from core.display import DisplayName
-from core.errors import DomainError
+from core.errors import DomainError, Text
+from core.http.operations import JSON_LINES
+from core.listing import ids_of, rows_in_order
 from core.models import AuditEntry, DeletedObject
 from core.undo import restoring
+
+# Entries that a file has at most, because the server sends it in one piece.
+MOST_EXPORTED = 10_000
+_SLICE = 500
+# Objects of each kind whose names a search finds, each of which is looked up in an index of the log.
+_NAMED = 2
+# The attribute of a request for a file.
+_EXPORTED = "maim_exported"
+
+
+class Export(NamedTuple):
+    """A format of the log as a file."""
+
+    name: Text
+    content_type: str
+    write: Callable[[Iterable[AuditEntry]], str]
+
+
+_EXPORTS = {
+    "jsonl": Export(_("Export as JSON Lines"), JSON_LINES, audit_export.json_lines),
+    "csv": Export(_("Export as CSV"), "text/csv; charset=utf-8", audit_export.csv_text),
+}
 
 
 class ActorKindFilter(admin.SimpleListFilter):
@@ -43,7 +74,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("time", "action", "kind", "actor", "object_id", "tenant_id", "request_id")
     list_filter = (ActorKindFilter, ("action", admin.AllValuesFieldListFilter), "at")
     search_fields = ("object_id", "tenant_id", "request_id", "actor_id")
-    search_help_text = _("The id of an object, a tenant, a request or an actor, in full.")
+    search_help_text = _("An id in full, or the beginning of a name: the first two of each kind.")
+    change_list_template = "maim/admin/audit_log.html"
     fields = (
         "time",
         "action",
@@ -58,6 +90,58 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "before",
         "after",
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """Return the entries that a search finds, also those on objects and by actors whose names it finds."""
+        number = getattr(request, _EXPORTED, self.list_per_page + 1)
+        term = search_term.strip()
+        named = [Q(**{column: pk}) for pk, columns in self._named(request, term) for column in columns]
+        return found_rows(request, queryset, self.search_fields, term, number, others=named), False
+
+    def _named(self, request: HttpRequest, term: str) -> Iterator[tuple[str, Sequence[str]]]:
+        """Yield the ids of the first rows whose names begin with a term, and the columns in which they may be."""
+        searched: list[Any] = [
+            each for each in self.admin_site._registry.values() if getattr(each, "palette_fields", ())
+        ]
+        for each in searched if term else ():
+            columns = ("object_id", "actor_id") if each.model is get_user_model() else ("object_id",)
+            yield from ((row.pk, columns) for row in each.found_by_palette(request, term, _NAMED))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_view)
+        return [path("export/<str:kind>/", view, name="common_auditentry_export"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        query = request.GET.copy()
+        query.pop(PAGE_VAR, None)
+        exports = [
+            (export.name, f"{reverse('admin:common_auditentry_export', args=[kind])}?{query.urlencode()}")
+            for kind, export in _EXPORTS.items()
+        ]
+        title = gettext("The newest %(number)d of these entries; manage.py audit export has all.")
+        context = {"exports": exports, "exports_title": title % {"number": MOST_EXPORTED}}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def export_view(self, request: HttpRequest, kind: str) -> HttpResponse:
+        """Return the newest of the entries that the list's filters and search find, as a file."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        export = _EXPORTS.get(kind)
+        if export is None:
+            raise Http404
+        setattr(request, _EXPORTED, MOST_EXPORTED)
+        try:
+            rows = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"{reverse('admin:common_auditentry_changelist')}?{ERROR_FLAG}=1")
+        ids = list(ids_of(rows)[:MOST_EXPORTED])
+        parts = (
+            rows_in_order(AuditEntry.objects.all(), ids[each : each + _SLICE]) for each in range(0, len(ids), _SLICE)
+        )
+        headers = {"Content-Disposition": f'attachment; filename="audit.{kind}"', "Cache-Control": "no-store"}
+        return HttpResponse(export.write(chain.from_iterable(parts)), content_type=export.content_type, headers=headers)
 
     @admin.display(description=_("time"), ordering="at")
     def time(self, entry: AuditEntry) -> str:

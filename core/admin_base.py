@@ -6,7 +6,7 @@ action asks for a permission, which operators have by their role (accounts.opera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -31,26 +31,21 @@ from unfold.forms import AdminForm, Fieldline
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core.actor import Actor, ActorKind
-from core.admin_columns import column_of
-from core.admin_forms import (
-    SHOWN,
-    STRICT,
-    ChangeForm,
-    JSONFormField,
-    LinesFormField,
-    ServiceForm,
-    pretty,
-    stored_digest,
-)
+from core.admin_columns import change_url, column_of, link_to
+from core.admin_deletion import Touched, check_typed, deletion_of
+from core.admin_fields import JSONFormField, LinesFormField, PartsFormField, parts_text, pretty
+from core.admin_forms import SHOWN, STRICT, ChangeForm, ServiceForm, stored_digest
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
 from core.admin_search import SEARCH, searched_list_url
 from core.changes import change_all
 from core.db import transactional_and_propagated
 from core.display import isolated
-from core.errors import DomainError
+from core.errors import DomainError, Text
 from core.fields import JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
+from core.http.limit_fields import LimitField
 from core.http.request_context import RequestContext
+from core.limits import PART_LABELS
 
 _REFUSAL = "maim_refusal"
 # The lookups of Django's own filters.
@@ -92,6 +87,8 @@ class OperatorAdmin(ModelAdmin):
     # Functions that mask fields with secrets; no page shows the stored values.
     masks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     body: type[serializers.Serializer[Any]]
+    # What the forms call the members of limits.
+    part_labels: ClassVar[Mapping[str, Text]] = PART_LABELS
     formfield_overrides = {  # type: ignore[misc, assignment]  # unfold takes less than Django
         models.TextField: {
             "widget": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
@@ -197,7 +194,12 @@ class OperatorAdmin(ModelAdmin):
         @admin.display(description=field.verbose_name)
         def document(row: models.Model) -> str:
             value = getattr(row, name)
-            return self.get_empty_value_display() if value is None else format_html("<pre>{}</pre>", pretty(value))
+            if value is None:
+                return self.get_empty_value_display()
+            shape = self._shape_of(name)
+            if isinstance(shape, LimitField):
+                return parts_text(value, shape, self.part_labels)
+            return format_html("<pre>{}</pre>", pretty(value))
 
         document.__name__ = name
         return document
@@ -208,20 +210,30 @@ class OperatorAdmin(ModelAdmin):
         form.refusal = getattr(request, _REFUSAL, None)  # type: ignore[attr-defined]  # the class is made for this request
         return form
 
+    def _shape_of(self, name: str) -> Any:
+        """Return the API's field for a JSON column, if it has one."""
+        return self.body().fields.get(name) if hasattr(self, "body") else None
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if not isinstance(db_field, JSONTextField):
             return super().formfield_for_dbfield(db_field, request, **options)
-        shape = self.body().fields[db_field.name]
-        kind = LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField
-        return kind(
-            shape=shape,
-            empty=db_field.get_default,
-            label=capfirst(db_field.verbose_name),
-            help_text=options.get("help_text", db_field.help_text),
-        )
+        shape = self._shape_of(db_field.name)
+        shared = {
+            "shape": shape,
+            "empty": db_field.get_default,
+            "label": capfirst(db_field.verbose_name),
+            "help_text": options.get("help_text", db_field.help_text),
+        }
+        if isinstance(shape, LimitField):
+            return PartsFormField(**shared, labels=self.part_labels)
+        return (LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField)(**shared)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Return the rows to delete, allowing records, which nobody may delete alone."""
+        """Return the rows to delete, and what goes with them, allowing records, which nobody may delete alone."""
+        touched = self._touched(request, objs)
+        if touched is not None:
+            kind = capfirst(self.opts.verbose_name)
+            return [format_html("{}: {}", kind, link_to(row)) for row in objs], touched.numbers, set(), []
         to_delete, counts, _forbidden, protected = super().get_deleted_objects(objs, request)
         return to_delete, counts, set(), protected
 
@@ -274,10 +286,37 @@ class OperatorAdmin(ModelAdmin):
         return response
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
-        view = super().delete_view
-        return self._or_error_message(
-            request, transactional_and_propagated(view) if request.method == "POST" else view, object_id, extra_context
-        )
+        view = transactional_and_propagated(self._delete) if request.method == "POST" else super().delete_view
+        return self._or_error_message(request, view, object_id, extra_context)
+
+    def _delete(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None) -> HttpResponse:
+        """Delete the row, or start the bulk operation that does."""
+        row = self.get_object(request, unquote(object_id))
+        if row is not None and self.has_delete_permission(request, row):
+            started = self.start_deletion(request, [row])
+            if started is not None:
+                return HttpResponseRedirect(change_url(started))
+        return super().delete_view(request, object_id, extra_context)
+
+    def start_deletion(self, request: HttpRequest, rows: Iterable[Any]) -> models.Model | None:
+        """Start the bulk operation that deletes many rows, and return it; None if they are deleted at once.
+
+        Raise Invalid if their number has to be typed, and another one was.
+        """
+        objects = list(rows)
+        touched, deletion = self._touched(request, objects), deletion_of(self.model)
+        if touched is None or deletion is None:
+            return None
+        check_typed(request, touched)
+        return deletion.start(actor_of(request), [row.pk for row in objects]) if touched.is_large else None
+
+    def _touched(self, request: HttpRequest, rows: Collection[Any]) -> Touched | None:
+        """Return what deleting the rows would touch, and have the page ask for the number if it is large."""
+        deletion = deletion_of(self.model)
+        touched = None if deletion is None else deletion.touched([row.pk for row in rows])
+        to_type = touched.objects if touched is not None and touched.is_large else None
+        request.number_to_type = to_type  # type: ignore[attr-defined]  # ours, for the template
+        return touched
 
     def _or_error_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
         """Return the view's response; if a service refuses, redirect to the page with a message."""
@@ -333,6 +372,16 @@ class ConfigAdmin(OperatorAdmin):
     They have a `strict` field, whose value `create` and `change` get with the others. Both return the written row
     with its `config_warnings`.
     """
+
+    def fields_url(self, obj: Any) -> str | None:
+        """Return the URL of the list of the fields that the config of a row, or of a new one, may have."""
+        return None
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        form = super().get_form(request, obj, change, **options)
+        if "config" in form.base_fields:
+            form.base_fields["config"].widget.fields_url = self.fields_url(obj)
+        return form
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         fields = super().get_fields(request, obj)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,13 +17,11 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from rest_framework import serializers
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
+from unfold.widgets import UnfoldBooleanWidget
 
-from core import strict_json
+from core.admin_fields import JSONFormField, pretty
 from core.display import isolated
 from core.errors import DomainError, Invalid
-from core.http.problems import problem_of
 from core.models import AuditEntry
 
 SHOWN = "shown_values"
@@ -41,54 +39,6 @@ def show_error(form: forms.BaseForm, error: DomainError) -> None:
             form.add_error(name, [str(sentence) for sentence in sentences])
         else:
             form.add_error(None, [f"{name}: {sentence}" for sentence in sentences])
-
-
-class JSONFormField(forms.CharField):
-    """A JSON document in a text area, validated by the API's field `shape`."""
-
-    rows = 10
-
-    def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
-        self.shape, self.empty = shape, empty
-        options["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": self.rows, "spellcheck": "false"})
-        super().__init__(**options, required=False)
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if value is None or isinstance(value, str) else pretty(value)
-
-    def to_python(self, value: Any) -> Any:
-        try:
-            text = super().to_python(value)
-            document = self.shape.run_validation(strict_json.loads(text.encode())) if text else None
-        except strict_json.NotAcceptable as error:
-            raise forms.ValidationError(str(error)) from error
-        except serializers.ValidationError as error:
-            problem = problem_of(error)
-            assert problem is not None
-            raise forms.ValidationError(list(_sentences(problem.errors or {}))) from error
-        return self.empty() if document is None else document
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            # Compare text, because 1, 1.0 and True are equal in Python.
-            return pretty(initial) != pretty(self.to_python(data))
-        except forms.ValidationError:
-            return True
-
-
-class LinesFormField(JSONFormField):
-    """A list of texts, one in each line. A JSON list is read as well."""
-
-    rows = 3
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if value is None or isinstance(value, str) else "\n".join(value)
-
-    def to_python(self, value: Any) -> Any:
-        text = str(value or "").strip()
-        if text and not text.startswith(("[", "{")):
-            text = json.dumps([line.strip() for line in text.splitlines() if line.strip()])
-        return super().to_python(text)
 
 
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -265,11 +215,6 @@ def stored_digest(value: Any) -> str:
     return salted_hmac(__name__, pretty(value), algorithm="sha256").hexdigest()
 
 
-def pretty(value: Any) -> str:
-    """Return a JSON document formatted for a form."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
-
-
 def _time_or_value(field: forms.Field, value: Any) -> Any:
     is_time = isinstance(field, forms.DateTimeField | forms.SplitDateTimeField) and value is not None
     return datetime.fromisoformat(value) if is_time else value
@@ -290,9 +235,3 @@ def _difference(shown: Any, current: Any) -> str:
         return _("it is empty now")
     text = current if isinstance(current, str) else json.dumps(current, ensure_ascii=False, default=str)
     return _("it is %(value)s now") % {"value": isolated(text[:_MAX_VALUE_LENGTH])}
-
-
-def _sentences(errors: Mapping[str, list[str]]) -> Iterator[str]:
-    """Return the errors of a document as sentences with their paths; `body` is the document itself."""
-    for path, texts in errors.items():
-        yield from (text if path == "body" else f"{path}: {text}" for text in texts)

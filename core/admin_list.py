@@ -39,15 +39,21 @@ def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> list[An
 
 
 def found_rows(
-    request: HttpRequest, rows: QuerySet[Any], fields: Sequence[str], term: str, number: int
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    fields: Sequence[str],
+    term: str,
+    number: int,
+    *,
+    others: Sequence[Q] = (),
 ) -> QuerySet[Any]:
-    """Return the rows that a search finds in any of the fields (`OperatorAdmin`).
+    """Return the rows that a search finds in any of the fields (`OperatorAdmin`), or by any of the other conditions.
 
     For a page of a list these are the first rows that each field finds, because MariaDB would sort all of them.
     """
     if not term:
         return rows
-    conditions = [_condition(rows, field, term) for field in fields]
+    conditions = [*(_condition(rows, field, term) for field in fields), *others]
     if request.method == "POST":  # an action, which names its rows
         return rows.filter(reduce(or_, conditions))
     pages = (first_ids(request, rows.filter(condition), number) for condition in conditions)

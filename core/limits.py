@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from core.fields import JSONTextField
 
+# What people call the members of limits.
+PART_LABELS = {"limit": _("Uses"), "window_seconds": _("Seconds"), "period": _("Period")}
 MAX_RATE = 10_000
 MAX_WINDOW_SECONDS = 86_400
 MAX_QUOTA = 10**12
@@ -49,13 +51,13 @@ class Limited(models.Model):
         _("rate limit"),
         null=True,
         blank=True,
-        help_text=_('Such as {"limit": 100, "window_seconds": 60}; empty for none.'),
+        help_text=_("At most so many uses in any window of so many seconds; empty for no limit."),
     )
     quota = JSONTextField(
         _("quota"),
         null=True,
         blank=True,
-        help_text=_('Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.'),
+        help_text=_("At most so many uses in a day or month of UTC, or in all; empty for no quota."),
     )
 
     class Meta:

@@ -9,9 +9,10 @@ from enum import StrEnum
 from django.utils import timezone
 
 from agents.services import active_agents
-from apikeys import attention
+from apikeys import attention, rankings
 from apikeys.models import ApiKey
 from core import gauges
+from operations import services as operations
 
 
 class GaugeName(StrEnum):
@@ -21,6 +22,9 @@ class GaugeName(StrEnum):
     EXPIRING_KEYS = "expiring_keys"
     NEVER_USED_KEYS = "never_used_keys"
     LEAKED_SECRETS = "leaked_secrets"
+    LEAKED_KEYS = "leaked_keys"
+    CALLED_SUSPENDED_TENANTS = "called_suspended_tenants"
+    FAILED_OPERATIONS = "failed_operations"
 
 
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -30,6 +34,9 @@ _COUNTED: dict[GaugeName, tuple[timedelta, Callable[[], int]]] = {
     GaugeName.EXPIRING_KEYS: (_HOUR, lambda: attention.expiring(ApiKey.unscoped.all(), timezone.now()).count()),
     GaugeName.NEVER_USED_KEYS: (_HOUR, lambda: attention.never_used(ApiKey.unscoped.all(), timezone.now()).count()),
     GaugeName.LEAKED_SECRETS: (_HOUR, lambda: attention.leaked().count()),
+    GaugeName.LEAKED_KEYS: (_MINUTE, lambda: attention.leaked_and_current().count()),
+    GaugeName.CALLED_SUSPENDED_TENANTS: (5 * _MINUTE, rankings.count_called_suspended),
+    GaugeName.FAILED_OPERATIONS: (_MINUTE, lambda: operations.lately_failed().count()),
 }
 
 

@@ -1,4 +1,4 @@
-"""The theme of the operators' admin: django-unfold's settings, with the sidebar in the order of work."""
+"""The theme of the operators' admin: django-unfold's settings, except the sidebar (maim.sidebar)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ def _styles(request: HttpRequest) -> str:
 
 def _script(request: HttpRequest) -> str:
     return static("maim/admin.js")
-
-
-def _page(title: Any, icon: str, model: str, **more: Any) -> dict[str, Any]:
-    """Return the sidebar's link to the list of a model, which is named as in the admin's URLs."""
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **more}
 
 
 UNFOLD: dict[str, Any] = {
@@ -61,42 +56,6 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
-        "navigation": [
-            {"items": [{"title": _("Dashboard"), "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
-            {
-                "title": _("Tenants"),
-                "separator": True,
-                "items": [
-                    _page(_("Tenants"), "domain", "tenants_tenant"),
-                    _page(_("Agents"), "smart_toy", "agents_agent"),
-                    _page(_("API keys"), "key", "apikeys_apikey"),
-                    _page(_("Templates"), "content_copy", "agents_template"),
-                    _page(_("Config versions"), "history", "agents_configversion"),
-                    _page(_("Plugin settings"), "extension", "agents_pluginsetting"),
-                ],
-            },
-            {
-                "title": _("People"),
-                "separator": True,
-                "items": [
-                    _page(_("Users"), "group", "accounts_user"),
-                    _page(_("Invitations to register"), "person_add", "accounts_invitation"),
-                    _page(_("Invitations to tenants"), "group_add", "tenants_tenantinvitation"),
-                    _page(_("Personal access tokens"), "token", "accounts_personaltoken"),
-                    _page(_("Mails to send"), "mail", "accounts_queuedmail"),
-                ],
-            },
-            {
-                "title": _("Records"),
-                "separator": True,
-                "items": [
-                    _page(_("Audit log"), "policy", "common_auditentry"),
-                    _page(_("Bulk operations"), "checklist", "operations_bulkoperation"),
-                    _page(_("Deleted objects"), "restore_from_trash", "common_deletedobject"),
-                    _page(_("Usage log"), "receipt_long", "apikeys_usagelogentry"),
-                    _page(_("Agent activity"), "monitor_heart", "agents_agentactivity"),
-                ],
-            },
-        ],
+        "navigation": "maim.sidebar.navigation",
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
@@ -27,6 +28,7 @@ from core.errors import DomainError
 from operations import services
 from operations.models import BulkOperation
 from operations.preview import Preview, preview
+from operations.rights import kinds_for
 from operations.selections import Kind, Selection
 
 # Outcomes that the page shows; `manage.py operations show` has all.
@@ -53,6 +55,10 @@ class StartForm(forms.Form):
         label=_("Only with the status"), required=False, max_length=20, widget=UnfoldAdminTextInputWidget
     )
     number = forms.IntegerField(label=_("Number of objects"), required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, kinds: Collection[Kind], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["kind"].choices = [choice for choice in Kind.choices if choice[0] in kinds]  # type: ignore[attr-defined]  # it is a choice field
 
     @property
     def selection(self) -> Selection:
@@ -118,7 +124,8 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         """Ask for the objects, show what the operation would touch, and start it when that is confirmed."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = StartForm(request.POST or None, initial=request.GET.dict())
+        kinds = kinds_for(actor_of(request))
+        form = StartForm(request.POST or None, initial=request.GET.dict(), kinds=kinds)
         touched: Preview | None = None
         if form.is_valid():
             try:
@@ -145,8 +152,11 @@ class BulkOperationAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         row = BulkOperation.objects.filter(pk=unquote(object_id)).first()
         shown = [] if row is None else services.outcomes_of(row, all_of_them=True)[:SHOWN_OUTCOMES]
-        context = {"operation": row, "outcomes": shown, "may_cancel": self.has_add_permission(request)}
+        context = {"operation": row, "outcomes": shown, "may_cancel": self._may_cancel(request, row)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
+
+    def _may_cancel(self, request: HttpRequest, row: BulkOperation | None) -> bool:
+        return row is not None and Kind(row.kind) in kinds_for(actor_of(request))
 
     def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the progress for the page's script."""

@@ -14,11 +14,14 @@ from core.actor import Actor
 from core.db import transactional
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from operations.models import BulkOperation, Outcome
-from operations.selections import Selection
+from operations.rights import kinds_for
+from operations.selections import Kind, Selection
 
 # Beyond this number of objects, whoever starts the operation has to type the number.
 TYPED_BEYOND = 100
 KEPT_FOR = timedelta(days=90)
+# So long the admin tells every operator of one that failed.
+NOTICED_FOR = timedelta(days=7)
 
 
 class OperationNotFound(NotFound):
@@ -56,8 +59,7 @@ def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> Bu
     For more than TYPED_BEYOND objects, `typed` has to be their number. Raise Forbidden, and Invalid for a selection of
     nothing and for another number.
     """
-    if not actor.is_trusted:
-        raise Forbidden
+    _check_right(actor, selection.kind)
     frozen = selection.frozen()
     total = frozen.size()
     if not total:
@@ -84,8 +86,7 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
 
     Raise Forbidden, OperationNotFound, and Conflict if it has ended.
     """
-    if not actor.is_trusted:
-        raise Forbidden
+    _check_right(actor, Kind(operation.kind))
     row = BulkOperation.objects.select_for_update().filter(pk=operation.pk).first()
     if row is None:
         raise OperationNotFound
@@ -99,11 +100,21 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
     return row
 
 
+def lately_failed() -> QuerySet[BulkOperation]:
+    """Return the operations that failed within NOTICED_FOR."""
+    return BulkOperation.objects.filter(state=BulkOperation.State.FAILED, ended_at__gt=timezone.now() - NOTICED_FOR)
+
+
 def sweep() -> int:
     """Delete operations that ended KEPT_FOR ago with their outcomes, and return their number."""
     old = BulkOperation.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR)
     label = BulkOperation._meta.label
     return sum(old.filter(pk=pk).delete()[1].get(label, 0) for pk in list(old.values_list("pk", flat=True)))
+
+
+def _check_right(actor: Actor, kind: Kind) -> None:
+    if kind not in kinds_for(actor):
+        raise Forbidden
 
 
 def _without_ids(row: BulkOperation) -> dict[str, object]:

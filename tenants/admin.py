@@ -110,6 +110,12 @@ class TenantAdmin(ConfigAdmin):
     inlines = (Members, NewMembers)
     actions = ("suspend", "resume")
     body = InternalTenantUpdateRequest
+    part_labels = {
+        **OperatorAdmin.part_labels,
+        "agents": _("Agents"),
+        "keys": _("API keys"),
+        "members": _("Members"),
+    }
     masks = {"tenant_config": masked_tenant_config}
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:

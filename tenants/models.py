@@ -64,7 +64,7 @@ class Tenant(NamedModel, Limited, Revised):
         _("limits"),
         null=True,
         blank=True,
-        help_text=_('Such as {"agents": 100, "keys": 1000, "members": 20}; the defaults hold for what is not in it.'),
+        help_text=_("How many of each the tenant may have; empty for the default."),
     )
     requires_mfa = models.BooleanField(
         _("requires a second factor"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.test.utils import CaptureQueriesContext
 
@@ -21,6 +23,7 @@ from agents.services.activity import Heartbeat, record_activity
 from agents.services.plugins import set_plugin
 from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
+from core import audit, audit_export
 from core.actor import Actor, ActorKind
 from core.models import AuditEntry, DeletedObject
 from operations import services as operations
@@ -29,7 +32,7 @@ from operations.selections import Kind, Selection
 from tenants.models import Tenant, TenantInvitation
 from tests.support.client import SurfaceClient, context_of
 from tests.support.invitations import invite
-from tests.support.operators import Operator, url
+from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.tokens import add_token
 
@@ -176,6 +179,83 @@ def test_search_finds_an_entry(olivia: Operator, entry: AuditEntry, of: Callable
     assert AuditEntry.objects.count() > 1
 
     assert list(olivia.get(url(AuditEntry), **of(entry)).context_data["cl"].result_list) == [entry]
+
+
+@pytest.mark.parametrize("name", ["helper", "alic", "  HELP"])
+def test_search_finds_entries_by_the_beginning_of_a_name(olivia: Operator, entry: AuditEntry, name: str) -> None:
+    found = list(olivia.get(url(AuditEntry), q=name).context["cl"].result_list)
+
+    assert entry in found
+    assert len(found) < AuditEntry.objects.count()
+
+
+def test_name_that_is_not_there_finds_nothing(olivia: Operator, entry: AuditEntry) -> None:
+    assert list(olivia.get(url(AuditEntry), q="nobody").context["cl"].result_list) == []
+
+
+# ---- the audit log as a file
+
+
+def export(operator: Operator, kind: str, **query: str) -> str:
+    response = operator.get(f"/admin/common/auditentry/export/{kind}/", **query)
+    assert response["Content-Disposition"] == f'attachment; filename="audit.{kind}"'
+    text: str = response.content.decode()
+    return text
+
+
+def test_filtered_entries_are_exported_as_the_command_does(olivia: Operator, entry: AuditEntry) -> None:
+    document = json.loads(export(olivia, "jsonl", action="agent.create", actor_kind="user"))
+
+    assert document == audit_export.document(entry)
+    assert (document["action"], document["after"]["name"]) == ("agent.create", "Helper")
+    assert export(olivia, "jsonl", action="key.create") == ""
+
+
+def test_export_has_more_than_a_page_of_what_a_search_finds(olivia: Operator, alice: Person) -> None:
+    for _number in range(150):
+        with transaction.atomic():
+            audit.record(actor=OPERATOR, action="key.update", object_id="key_1", tenant_id=None)
+
+    assert export(olivia, "jsonl", q="key_1").count("\n") == 150
+
+
+def test_export_is_bounded_and_has_the_newest(
+    olivia: Operator, entry: AuditEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.admin.MOST_EXPORTED", 1)
+
+    document = json.loads(export(olivia, "jsonl"))
+
+    assert document["id"] == AuditEntry.objects.latest("id").pk
+
+
+def test_csv_has_a_header_and_no_formula(olivia: Operator, alice: Person) -> None:
+    evil = Actor(kind=ActorKind.COMMAND, label="=1+1")
+    with transaction.atomic():
+        audit.record(actor=evil, action="key.update", object_id="key_1", tenant_id=None, after={"名": "值"})
+
+    (row,) = csv.DictReader(export(olivia, "csv", action="key.update").splitlines())
+
+    assert (row["actor_name"], row["object_id"], row["after"]) == ("'=1+1", "key_1", '{"名": "值"}')
+
+
+def test_list_links_its_exports_with_its_filters(olivia: Operator, entry: AuditEntry) -> None:
+    page = olivia.get(url(AuditEntry), action="agent.create", q="Req-1").content.decode()
+
+    for kind in ("jsonl", "csv"):
+        assert f"/admin/common/auditentry/export/{kind}/?action=agent.create&amp;q=Req-1" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "query", "status"),
+    [("xml", "", 404), ("csv", "?password=x", 400), ("csv", "?at__gte=nonsense", 302), ("csv", "?p=[]", 302)],
+)
+def test_export_that_cannot_be_made_is_refused(olivia: Operator, kind: str, query: str, status: int) -> None:
+    assert olivia.client.get(f"/admin/common/auditentry/export/{kind}/{query}").status_code == status
+
+
+def test_viewer_exports_what_a_viewer_sees(entry: AuditEntry) -> None:
+    assert "agent.create" in export(sign_in("oscar", is_superuser=False), "csv")
 
 
 def test_log_is_ordered_newest_first(olivia: Operator, entry: AuditEntry) -> None:

@@ -112,6 +112,7 @@ MAY_GO_UNSCOPED = {
     "internal_api/fastpath/agents.py::_agents": "answers the internal surface, which is trusted with every tenant",
     "tenants/services.py::delete_tenant": "names the agents and locks the keys that go with their tenant",
     "tenants/templates.py::templates_below": "reads operators' templates, and those of a tenant that passed the gate",
+    "apikeys/rankings.py::count_called_suspended": "counts every tenant's, for operators",
     "apikeys/usage.py::busiest_tenants": "compares all tenants, for whoever runs the command",
     "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",
     "apikeys/refusals.py::add": "writes what a worker noted of every tenant's keys",

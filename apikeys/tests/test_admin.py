@@ -270,8 +270,10 @@ def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> N
         ApiKey,
         agent=agent.pk,
         name="First",
-        rate_limit='{"limit": 5, "window_seconds": 60}',
-        quota='{"limit": 100, "period": "day"}',
+        rate_limit_limit="5",
+        rate_limit_window_seconds="60",
+        quota_limit="100",
+        quota_period="day",
         allowed_networks='["203.0.113.7"]',
         metadata='{"team": "销售"}',
     )
@@ -280,7 +282,8 @@ def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> N
     assert (key.rate_limit, key.quota) == ({"limit": 5, "window_seconds": 60}, {"limit": 100, "period": "day"})
     assert (key.allowed_networks, key.metadata) == (["203.0.113.7/32"], {"team": "销售"})
 
-    olivia.change(key, rate_limit="", quota="", allowed_networks="", metadata="")
+    empty = dict.fromkeys(("rate_limit_limit", "rate_limit_window_seconds", "quota_limit", "quota_period"), "")
+    olivia.change(key, **empty, allowed_networks="", metadata="")
     key.refresh_from_db()
     assert (key.rate_limit, key.quota, key.allowed_networks, key.metadata) == (None, None, [], {})
     assert olivia.audit_of("key.update").before["quota"] == {"limit": 100, "period": "day"}
@@ -290,9 +293,6 @@ def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> N
 @pytest.mark.parametrize(
     ("field", "text", "error"),
     [
-        ("rate_limit", "5", "Must be an object."),
-        ("rate_limit", '{"limit": 5}', "window_seconds: This field is required."),
-        ("quota", '{"limit": 0, "period": "day"}', "limit: Ensure this value is greater than or equal to 1."),
         (
             "allowed_networks",
             '["10.0.0.1/8"]',
@@ -307,6 +307,64 @@ def test_what_may_not_bound_a_key(olivia: Operator, agent: Agent, field: str, te
 
     assert errors_of(olivia.change(key, **{field: text})) == {field: [error]}
     assert not AuditEntry.objects.filter(action="key.update").exists()
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    ("field", "inputs", "error"),
+    [
+        ("rate_limit", {"rate_limit_limit": "5"}, "Seconds: This field is required."),
+        ("rate_limit", {"rate_limit_limit": "five", "rate_limit_window_seconds": "1"}, "Uses: Enter a whole number."),
+        (
+            "rate_limit",
+            {"rate_limit_limit": "5", "rate_limit_window_seconds": "9" * 5000},
+            "Seconds: Enter a whole number.",
+        ),
+        (
+            "quota",
+            {"quota_limit": "0", "quota_period": "day"},
+            "Uses: Ensure this value is greater than or equal to 1.",
+        ),
+        ("quota", {"quota_period": "day"}, "Uses: This field is required."),
+        ("quota", {"quota_limit": "5", "quota_period": "week"}, "Period: Must be one of: day, month, total."),
+    ],
+)
+def test_limit_with_a_wrong_input_is_refused_at_its_field(
+    olivia: Operator, agent: Agent, field: str, inputs: dict[str, str], error: str
+) -> None:
+    key = make_key(agent).key
+
+    response = olivia.change(key, **inputs)
+
+    assert errors_of(response) == {field: [error]}
+    assert not AuditEntry.objects.filter(action="key.update").exists()
+
+
+@pytest.mark.embedded
+def test_refused_limit_stays_in_its_inputs(olivia: Operator, agent: Agent) -> None:
+    form = form_of(olivia.change(make_key(agent).key, rate_limit_limit="five", quota_period="month"))
+
+    assert (form["rate_limit_limit"], form["quota_period"]) == (["five"], ["month"])
+
+
+@pytest.mark.embedded
+def test_stored_limit_is_in_its_inputs_and_saving_keeps_it(olivia: Operator, agent: Agent) -> None:
+    key = make_key(agent, rate_limit={"limit": 5, "window_seconds": 60}).key
+
+    form = form_of(olivia.get(url(key, "change")))
+    olivia.change(key, description="new")
+
+    assert (form["rate_limit_limit"], form["rate_limit_window_seconds"]) == (["5"], ["60"])
+    assert list(olivia.audit_of("key.update").after) == ["description"]
+
+
+@pytest.mark.embedded
+def test_viewer_reads_limits_as_text(agent: Agent) -> None:
+    key = make_key(agent, quota={"limit": 100, "period": "month"}).key
+
+    page = sign_in("oscar", is_superuser=False).get(url(key, "change")).content.decode()
+
+    assert "Uses: 100; Period: month" in page
 
 
 # ---- rotation and leaks

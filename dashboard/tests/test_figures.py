@@ -62,6 +62,9 @@ class TestFigures:
             "expiring_keys": 0,
             "leaked_secrets": 0,
             "never_used_keys": 0,
+            "leaked_keys": 0,
+            "called_suspended_tenants": 0,
+            "failed_operations": 0,
         }
         assert len(found.servers) == 1
         assert found.health["database"] in (True, False)

@@ -61,25 +61,6 @@ def oldest_first(rows: QuerySet[AuditEntry], first: int, last: int) -> Iterator[
         first = found[-1].pk + 1 if len(found) == _SLICE else last + 1
 
 
-def document(entry: AuditEntry) -> dict[str, Any]:
-    """Return an entry as a JSON object. Operators see who acted, whoever it was."""
-    return {
-        "id": entry.pk,
-        "at": utc_text(entry.at),
-        "actor_kind": entry.actor_kind,
-        "actor_id": entry.actor_id,
-        "actor_name": entry.actor_label or None,
-        "address": entry.address or None,
-        "token_id": entry.token_id,
-        "action": entry.action,
-        "object_id": entry.object_id,
-        "tenant_id": entry.tenant_id,
-        "before": entry.before,
-        "after": entry.after,
-        "request_id": entry.request_id or None,
-    }
-
-
 def row(entry: AuditEntry) -> Sequence[Any]:
     """Return an entry's cells under HEADER."""
     changed = ", ".join(name for name, _before, _after in changes(entry))

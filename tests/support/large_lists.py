@@ -100,7 +100,8 @@ LISTS = [
     *_lists("admin", "agents/configversion", 100, "", f"q={AGENT}", "q=nobody"),
     *_lists("admin", "agents/template", 100, "", "q=template", "q=nobody", "q=tenant_5"),
     *_lists("admin", "apikeys/apikey", 100, "", "status=active", "status=disabled", "status=expired",
-            "expires_within_days=7", "expires_within_days=90", "unused=never", "unused=30", "q=key 77", "q=nobody",
+            "expires_within_days=7", "expires_within_days=90", "unused=never", "unused=30", "leaked=current",
+            "leaked=any", "q=key 77", "q=nobody",
             f"q={TENANT}", f"q={AGENT}", "q=mmc_…00ff"),
     *_lists("admin", "apikeys/usagelogentry", 100, "", "created_at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", "q=u77",
             "q=chat", "q=nobody"),
@@ -122,7 +123,8 @@ LISTS = [
     *_lists("admin", "common/deletedobject", 100, "", "q=deleted_77", f"q={TENANT}", "q=nobody"),
     *_lists("admin", "operations/bulkoperation", 100, "", "state__exact=done", "q=operation_77"),
     *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
-            "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
+            "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=person 77",
+            "q=key 77", "q=nobody"),
 ]  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def figures_of_pages() -> dict[str, tuple[Callable[[], Any], int]]:
         "alive agents of a tenant": (lambda: figures.alive_agents(tenant), 10),
         "last changes of an agent": (lambda: last_changes(AGENT), 10),
         "last changes in a tenant": (lambda: last_changes_in(TENANT), 10),
-        "gauges": (gauges.read, 4),
+        "gauges": (gauges.read, len(gauges.GaugeName)),
         "servers": (servers.running, 1),
     }
     subjects = {"all": EVERYTHING, TENANT: Subject.tenant(TENANT), AGENT: Subject.of(agent), key.id: Subject.of(key)}

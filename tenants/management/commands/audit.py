@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.core.management.base import CommandError, CommandParser
 
+from core import audit_export
 from core.audit_chain import checkpoints, verification
 from core.audit_chain.chainer import CannotChain, Chainer
 from core.commands.exit_codes import ExitCode
@@ -77,7 +78,7 @@ class Command(SubcommandsCommand):
             options,
             header=audit_entries.HEADER,
             row=audit_entries.row,
-            document=lambda entries: [audit_entries.document(entry) for entry in entries],
+            document=lambda entries: [audit_export.document(entry) for entry in entries],
         )
 
     def show(self, options: Options) -> None:
@@ -85,7 +86,7 @@ class Command(SubcommandsCommand):
         if entry is None:
             raise CommandError(f"There is no audit entry {options['entry']}", returncode=ExitCode.NOT_FOUND)
         if options["json"]:
-            self.out.json(audit_entries.document(entry))
+            self.out.json(audit_export.document(entry))
             return
         self.out.record(audit_entries.members(entry))
         if changes := audit_entries.changes(entry):
@@ -98,7 +99,7 @@ class Command(SubcommandsCommand):
         with self._destination(options["output"]) as write, progress(last - first + 1, "entries") as advance:
             done = first - 1
             for entry in audit_entries.oldest_first(rows, first, last):
-                write(json.dumps(audit_entries.document(entry)) + "\n")
+                write(json.dumps(audit_export.document(entry)) + "\n")
                 advance(entry.pk - done)
                 done = entry.pk
 

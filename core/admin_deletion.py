@@ -1,0 +1,73 @@
+"""Deletions in the admin: what they touch is shown first, a large number is typed, and a long one is a bulk operation.
+
+What a deletion touches is counted by apps above (settings.ADMIN_DELETIONS), and not collected row by row as by Django,
+because a tenant may have a million keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple, Protocol
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.admin import actions
+from django.db import models
+from django.http import HttpRequest, HttpResponseRedirect
+from django.utils.module_loading import import_string
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from core.actor import Actor
+from core.admin_columns import change_url
+from core.errors import Invalid
+
+TYPED = "typed_number"
+
+
+class Touched(NamedTuple):
+    """The number of objects that a deletion deletes, and numbers of what it touches, by name.
+
+    If `is_large`, the number of objects has to be typed.
+    """
+
+    objects: int
+    numbers: dict[str, int]
+    is_large: bool
+
+
+class Deletion(Protocol):
+    """The deletion of rows of one model."""
+
+    def touched(self, ids: Sequence[str]) -> Touched:
+        """Return what deleting these rows would touch."""
+
+    def start(self, actor: Actor, ids: Sequence[str]) -> models.Model | None:
+        """Start the bulk operation that deletes the rows, and return it; None if there is no such operation."""
+
+
+def deletion_of(model: type[models.Model]) -> Deletion | None:
+    """Return how rows of a model are deleted; None for one whose rows Django may collect."""
+    found: dict[str, Deletion] = _deletions()
+    return found.get(model._meta.label)
+
+
+@cache
+def _deletions() -> Any:
+    return import_string(settings.ADMIN_DELETIONS)
+
+
+def check_typed(request: HttpRequest, touched: Touched) -> None:
+    """Raise Invalid if the number of objects has to be typed, and another one was."""
+    if touched.is_large and request.POST.get(TYPED, "").strip() != str(touched.objects):
+        said = _("Nothing was deleted. Type the number of objects, {total}, to go on")
+        raise Invalid({TYPED: [format_lazy(said, total=touched.objects)]})
+
+
+@admin.action(permissions=["delete"], description=_("Delete selected %(verbose_name_plural)s"))
+def delete_selected(model_admin: Any, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+    """Ask whether to delete the rows, and delete them, or start the bulk operation that does."""
+    if request.POST.get("post") and (started := model_admin.start_deletion(request, queryset)):
+        return HttpResponseRedirect(change_url(started))
+    return actions.delete_selected(model_admin, request, queryset)

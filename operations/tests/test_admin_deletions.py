@@ -1,0 +1,119 @@
+"""Deletions in the admin that touch much: it is shown, the number typed, and long ones are operations."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from agents.models import Agent
+from apikeys.models import ApiKey
+from operations.models import BulkOperation
+from operations.worker import Worker
+from tenants.models import Tenant
+from tests.support.operators import Operator, url
+from tests.support.people import Person, make_agent, make_key
+
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
+
+
+def add_keys(agent: Agent, number: int) -> list[ApiKey]:
+    """Add keys without secrets."""
+    keys = [ApiKey(tenant=agent.tenant, agent=agent) for _number in range(number)]
+    for index, key in enumerate(keys):
+        key.set_name(f"name {index}")
+    return ApiKey.unscoped.bulk_create(keys)
+
+
+@pytest.fixture
+def agent(alice: Person) -> Agent:
+    """Alice's agent with 100 keys, with which it is 101 objects."""
+    agent = make_agent(alice.tenant)
+    add_keys(agent, 100)
+    return agent
+
+
+def test_page_shows_what_a_deletion_touches_without_reading_it(olivia: Operator, agent: Agent) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        page = olivia.get(url(agent, "delete")).content.decode()
+
+    assert "API keys: 100" in page
+    assert "Calls of today (UTC): 0" in page
+    assert "name 77" not in page
+    assert not [each for each in captured.captured_queries if 'SELECT "apikeys_apikey"."id"' in each["sql"]]
+
+
+def test_agent_with_many_keys_is_deleted_by_an_operation_after_its_number_was_typed(
+    olivia: Operator, agent: Agent
+) -> None:
+    refused = olivia.client.post(url(agent, "delete"), {"post": "yes", "typed_number": "100"}, follow=True)
+    assert "Type the number of objects, 101, to go on" in refused.content.decode()
+    assert not BulkOperation.objects.exists()
+
+    started = olivia.submit(url(agent, "delete"), typed_number="101")
+
+    row = BulkOperation.objects.get()
+    assert (started["Location"], row.kind, row.actor_id) == (url(row, "change"), "delete_agents", olivia.user.pk)
+    assert Agent.unscoped.filter(pk=agent.pk).exists()
+    Worker().work()
+    assert not Agent.unscoped.filter(pk=agent.pk).exists()
+
+
+def test_agent_with_few_keys_is_deleted_at_once(olivia: Operator, alice: Person) -> None:
+    agent = make_agent(alice.tenant)
+    add_keys(agent, 99)
+
+    assert olivia.delete(agent)["Location"] == url(Agent)
+
+    assert not Agent.unscoped.exists()
+    assert not BulkOperation.objects.exists()
+
+
+def test_selected_agents_are_counted_with_their_keys(olivia: Operator, agent: Agent, alice: Person) -> None:
+    other = make_agent(alice.tenant, "other")
+    page = olivia.act("delete_selected", agent, other).content.decode()
+    assert "Type 102 to go on" in page
+    fields = {"action": "delete_selected", "_selected_action": [agent.pk, other.pk], "post": "yes"}
+
+    refused = olivia.client.post(url(Agent), fields, follow=True)
+    assert "Nothing was deleted." in refused.content.decode()
+    started = olivia.client.post(url(Agent), {**fields, "typed_number": "102"})
+
+    row = BulkOperation.objects.get()
+    assert (started["Location"], row.total) == (url(row, "change"), 2)
+
+
+def test_many_selected_keys_are_deleted_by_an_operation(olivia: Operator, agent: Agent) -> None:
+    make_key(make_agent(agent.tenant, "other"))
+    rows = ApiKey.unscoped.all()
+    fields = {"action": "delete_selected", "_selected_action": [row.pk for row in rows], "post": "yes"}
+
+    olivia.client.post(url(ApiKey), {**fields, "typed_number": "101"})
+
+    row = BulkOperation.objects.get()
+    assert (row.kind, row.total) == ("delete_keys", 101)
+
+
+def test_operations_are_linked_from_a_tenant_and_an_agent(olivia: Operator, agent: Agent, alice: Person) -> None:
+    many = url(BulkOperation, "add")
+
+    for row, query in ((alice.tenant, f"?tenant_id={alice.tenant.pk}"), (agent, f"agent_id={agent.pk}")):
+        page = olivia.get(url(row, "change")).content.decode().replace("&amp;", "&")
+        assert f"{many}?" in page
+        assert query in page
+    form = olivia.get(f"{many}?kind=disable_keys&agent_id={agent.pk}").context["form"]
+    assert (form["kind"].value(), form["agent_id"].value()) == ("disable_keys", agent.pk)
+
+
+def test_tenant_is_not_deleted_without_the_number(olivia: Operator, alice: Person) -> None:
+    agent = make_agent(alice.tenant)
+    for number in range(99):
+        make_key(agent, f"key {number}")
+    fields = {"post": "yes", "typed_number": "100"}
+
+    assert "Calls of the last hour: 0" in olivia.get(url(alice.tenant, "delete")).content.decode()
+    olivia.client.post(url(alice.tenant, "delete"), fields)
+    assert Tenant.objects.filter(pk=alice.tenant.pk).exists()
+    olivia.client.post(url(alice.tenant, "delete"), {**fields, "typed_number": "101"})
+
+    assert not Tenant.objects.filter(pk=alice.tenant.pk).exists()
