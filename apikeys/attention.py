@@ -32,8 +32,8 @@ def never_used_keys(tenant_id: str | None = None) -> Sample[ApiKey]:
     """Return keys that were never used, the latest first, of the last LOOKED_AT that are old enough."""
     rows = _keys(tenant_id).filter(status=KeyStatus.ACTIVE, created_at__lt=timezone.now() - UNUSED_FOR)
     # By their ids, for which MariaDB reads an index to LOOKED_AT, also where it would rather sort few keys.
-    ids = ids_of(rows.order_by("-created_at", "-id" if tenant_id is not None else "-name_folded"))[:LOOKED_AT]
-    unused = [key for key in rows_in_order(rows, list(ids)) if key.last_used_at is None]
+    ids = list(ids_of(rows.order_by("-created_at", "-id" if tenant_id is not None else "-name_folded"))[:LOOKED_AT])
+    unused = rows_in_order(rows.filter(last_used_at=None), ids)
     return Sample(unused[:SHOWN], len(unused) > SHOWN)
 
 
@@ -76,4 +76,4 @@ def leaked_key_ids(*, only_current: bool) -> list[str]:
 
 def _keys(tenant_id: str | None) -> QuerySet[ApiKey]:
     rows = ApiKey.unscoped.all() if tenant_id is None else ApiKey.objects.in_tenants([tenant_id])
-    return rows.select_related("agent", "tenant")
+    return rows.select_related("tenant")

@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from core import audit_export
 from core.actor import KIND_NAMES, ActorKind
 from core.admin_base import ReadOnlyAdmin, actor_of
-from core.admin_list import found_rows
+from core.admin_list import found_rows, ids_found
 from core.display import DisplayName
 from core.errors import DomainError, Text
 from core.http.operations import JSON_LINES
@@ -106,8 +106,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             each for each in self.admin_site._registry.values() if getattr(each, "palette_fields", ())
         ]
         for each in searched if term else ():
-            columns = ("object_id", "actor_id") if each.model is get_user_model() else ("object_id",)
-            yield from ((row.pk, columns) for row in each.found_by_palette(request, term, _NAMED))
+            names = [field for field in each.palette_fields if field.endswith("__startswith")]
+            columns = ("object_id", "actor_id") if issubclass(each.model, get_user_model()) else ("object_id",)
+            yield from ((pk, columns) for pk in ids_found(each.get_queryset(request), names, term, _NAMED))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)

@@ -6,9 +6,8 @@ one before, whose sort values are in the URL; so it reads no more rows of an ind
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
-from itertools import chain
 from operator import or_
 from typing import Any
 
@@ -20,7 +19,7 @@ from django.db.models import IntegerField, Q, QuerySet
 from django.http import HttpRequest
 
 from core.keyset import InvalidPosition, Order
-from core.listing import ids_of, rows_in_order
+from core.listing import ids_of, ids_of_all, rows_in_order
 from core.naming import begins_with
 from core.text import fold, fold_name
 
@@ -28,14 +27,14 @@ from core.text import fold, fold_name
 MAX_NAMES = 100
 
 
-def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> list[Any]:
+def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> QuerySet[Any, Any]:
     """Return the ids of the first rows of the page that the request asks for. Raise IncorrectLookupParameters."""
     position = request.GET.get(PAGE_VAR)
     try:
         part = rows if position is None else Order.of(rows).after(rows, position)
     except InvalidPosition as error:
         raise IncorrectLookupParameters from error
-    return list(ids_of(part)[:number])
+    return ids_of(part)[:number]
 
 
 def found_rows(
@@ -57,36 +56,40 @@ def found_rows(
     if request.method == "POST":  # an action, which names its rows
         return rows.filter(reduce(or_, conditions))
     pages = (first_ids(request, rows.filter(condition), number) for condition in conditions)
-    return rows.filter(pk__in=set(chain.from_iterable(pages)))
+    return rows.filter(pk__in=set(ids_of_all(pages)))
 
 
 def first_found(rows: QuerySet[Any], fields: Sequence[str], term: str, number: int) -> list[Any]:
     """Return the first rows that any of the fields (`OperatorAdmin`) finds, each in its own index."""
-    ids = (_first_ids_of_field(rows, field, term, number) for field in fields)
-    return rows_in_order(rows, list(dict.fromkeys(chain.from_iterable(ids)))[:number])
+    return rows_in_order(rows, list(dict.fromkeys(ids_found(rows, fields, term, number)))[:number])
 
 
-def _first_ids_of_field(rows: QuerySet[Any], field: str, term: str, number: int) -> list[Any]:
+def ids_found(rows: QuerySet[Any], fields: Iterable[str], term: str, number: int) -> list[Any]:
+    """Return the ids of the first rows that each of the fields finds, those of one field after those of another."""
+    return ids_of_all(_first_ids_of_field(rows, field, term, number) for field in fields)
+
+
+def _first_ids_of_field(rows: QuerySet[Any], field: str, term: str, number: int) -> QuerySet[Any, Any]:
     column, _separator, lookup = field.rpartition("__")
     if lookup == "startswith":
         return _ids_by_beginning(rows, column, term, number)
-    return list(ids_of(rows.filter(_condition(rows, field, term)).order_by())[:number])
+    return ids_of(rows.filter(_condition(rows, field, term)).order_by())[:number]
 
 
 def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
     """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
     column, _separator, lookup = field.rpartition("__")
     if lookup == "startswith":
-        return Q(pk__in=_ids_by_beginning(rows, column, term, MAX_NAMES))
+        return Q(pk__in=list(_ids_by_beginning(rows, column, term, MAX_NAMES)))
     if _is_number(rows, field) and not term.isdecimal():
         return Q(pk__in=[])
     return Q(**{field: fold(term) if field.endswith("_folded") else term})
 
 
-def _ids_by_beginning(rows: QuerySet[Any], column: str, term: str, number: int) -> list[Any]:
+def _ids_by_beginning(rows: QuerySet[Any], column: str, term: str, number: int) -> QuerySet[Any, Any]:
     """Return the ids of the first rows whose folded text begins with the term, in the order of the texts."""
     prefix = fold_name(term) if column == "name_folded" else fold(term)
-    return list(ids_of(rows.filter(begins_with(column, prefix)).order_by(column))[:number])
+    return ids_of(rows.filter(begins_with(column, prefix)).order_by(column))[:number]
 
 
 def _is_number(rows: QuerySet[Any], field: str) -> bool:
@@ -118,7 +121,7 @@ class KeysetChangeList(ChangeList):
         return rows if rows.query.select_related else self.apply_select_related(rows)
 
     def get_results(self, request: HttpRequest) -> None:
-        ids = first_ids(request, self.queryset, self.list_per_page + 1)
+        ids = list(first_ids(request, self.queryset, self.list_per_page + 1))
         self.result_list = rows_in_order(self.get_rows(), ids[: self.list_per_page])
         order = Order.of(self.queryset)
         if len(ids) > self.list_per_page and self.result_list:

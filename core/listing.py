@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
 from django.db.models import Model, QuerySet
 
 M = TypeVar("M", bound=Model)
@@ -67,6 +70,25 @@ def ids_of(rows: QuerySet[Any]) -> QuerySet[Any, Any]:
     MariaDB finds them in an index, and does not begin with a table that the rows are joined with.
     """
     return rows.select_related(None).prefetch_related(None).values_list("pk", flat=True)
+
+
+def ids_of_all(slices: Iterable[QuerySet[Any, Any]]) -> list[Any]:
+    """Return the ids that each of these slices of `ids_of` has, one slice after the other, by one statement.
+
+    Each part finds its rows in an index of its own, where MariaDB would sort all that fit any of several conditions.
+    """
+    parts, params = list[str](), list[Any]()
+    for each in slices:
+        with suppress(EmptyResultSet):
+            sql, values = each.query.sql_with_params()
+            # Within another, because SQLite takes no LIMIT in a union.
+            parts.append(f"SELECT * FROM ({sql}) AS part_{len(parts)}")  # noqa: S608  # Django wrote it
+            params += values
+    if not parts:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), params)
+        return [row[0] for row in cursor.fetchall()]
 
 
 def rows_in_order(rows: QuerySet[M], ids: Sequence[Any]) -> list[M]:

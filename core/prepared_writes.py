@@ -168,8 +168,8 @@ def _keeps_texts(field: Any) -> bool:
     kind = type(field)
     return (
         kind.get_prep_value in (models.CharField.get_prep_value, models.TextField.get_prep_value)
-        and kind.get_db_prep_value is models.Field.get_db_prep_value
-        and kind.get_db_prep_save is models.Field.get_db_prep_save
+        and kind.get_db_prep_value == models.Field.get_db_prep_value
+        and kind.get_db_prep_save == models.Field.get_db_prep_save
     )
 
 

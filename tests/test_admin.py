@@ -99,7 +99,7 @@ def test_each_list_shows_its_rows(olivia: Operator) -> None:
 def test_list_takes_any_text_to_search_for(olivia: Operator, model: type[Model]) -> None:
     """An id may be a number, which a text is not."""
     for text in ("nothing", "-1", "9" * 30, "租户"):
-        assert "result_list" in olivia.get(url(model), q=text).context["cl"].__dict__
+        assert "result_list" in context_of(olivia.get(url(model), q=text))["cl"].__dict__
 
 
 @pytest.mark.embedded
@@ -183,14 +183,14 @@ def test_search_finds_an_entry(olivia: Operator, entry: AuditEntry, of: Callable
 
 @pytest.mark.parametrize("name", ["helper", "alic", "  HELP"])
 def test_search_finds_entries_by_the_beginning_of_a_name(olivia: Operator, entry: AuditEntry, name: str) -> None:
-    found = list(olivia.get(url(AuditEntry), q=name).context["cl"].result_list)
+    found = list(context_of(olivia.get(url(AuditEntry), q=name))["cl"].result_list)
 
     assert entry in found
     assert len(found) < AuditEntry.objects.count()
 
 
 def test_name_that_is_not_there_finds_nothing(olivia: Operator, entry: AuditEntry) -> None:
-    assert list(olivia.get(url(AuditEntry), q="nobody").context["cl"].result_list) == []
+    assert list(context_of(olivia.get(url(AuditEntry), q="nobody"))["cl"].result_list) == []
 
 
 # ---- the audit log as a file

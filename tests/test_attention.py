@@ -22,6 +22,7 @@ from operations import services as operations
 from operations.models import BulkOperation
 from operations.selections import Kind, Selection
 from tenants import services as tenants
+from tests.support.client import context_of
 from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
@@ -30,13 +31,13 @@ pytestmark = pytest.mark.django_db
 
 def attention(operator: Operator) -> dict[str, tuple[int, str]]:
     """Return the titles of the sidebar's group with their numbers and links."""
-    groups = operator.get("/admin/").context["sidebar_navigation"]
+    groups = context_of(operator.get("/admin/"))["sidebar_navigation"]
     items: list[dict[str, Any]] = next((each["items"] for each in groups if each.get("title") == "Needs attention"), [])
     return {str(item["title"]): (item["badge"], item["link"]) for item in items}
 
 
 def listed(operator: Operator, link: str) -> list[str]:
-    return [row.name for row in operator.client.get(link).context["cl"].result_list]
+    return [row.name for row in context_of(operator.client.get(link))["cl"].result_list]
 
 
 def leak(key: ApiKey) -> None:
@@ -99,7 +100,7 @@ def test_failed_operation_is_counted_for_a_week(olivia: Operator, alice: Person)
     number, link = attention(olivia)["Failed bulk operations"]
 
     assert number == 1
-    assert olivia.client.get(link).context["cl"].result_count == 2
+    assert context_of(olivia.client.get(link))["cl"].result_count == 2
 
 
 def test_numbers_cost_one_query(olivia: Operator) -> None:

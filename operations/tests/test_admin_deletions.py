@@ -11,6 +11,7 @@ from apikeys.models import ApiKey
 from operations.models import BulkOperation
 from operations.worker import Worker
 from tenants.models import Tenant
+from tests.support.client import context_of
 from tests.support.operators import Operator, url
 from tests.support.people import Person, make_agent, make_key
 
@@ -101,7 +102,7 @@ def test_operations_are_linked_from_a_tenant_and_an_agent(olivia: Operator, agen
         page = olivia.get(url(row, "change")).content.decode().replace("&amp;", "&")
         assert f"{many}?" in page
         assert query in page
-    form = olivia.get(f"{many}?kind=disable_keys&agent_id={agent.pk}").context["form"]
+    form = context_of(olivia.get(f"{many}?kind=disable_keys&agent_id={agent.pk}"))["form"]
     assert (form["kind"].value(), form["agent_id"].value()) == ("disable_keys", agent.pk)
 
 

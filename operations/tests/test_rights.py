@@ -11,6 +11,7 @@ from operations import services
 from operations.models import BulkOperation
 from operations.rights import RIGHTS
 from operations.selections import Kind, Selection
+from tests.support.client import context_of
 from tests.support.operators import Operator, sign_in, url
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
@@ -51,7 +52,7 @@ def test_page_offers_the_kinds_of_the_role(role: OperatorRole) -> None:
     if not MAY[role]:
         assert page.status_code == 403
     else:
-        assert {kind for kind, _name in page.context["form"].fields["kind"].choices} == MAY[role]
+        assert {kind for kind, _name in context_of(page)["form"].fields["kind"].choices} == MAY[role]
 
 
 def test_kind_that_is_not_offered_is_refused_by_the_form() -> None:
@@ -60,7 +61,7 @@ def test_kind_that_is_not_offered_is_refused_by_the_form() -> None:
 
     page = oscar.client.post(url(BulkOperation, "add"), fields)
 
-    assert list(page.context["form"].errors) == ["kind"]
+    assert list(context_of(page)["form"].errors) == ["kind"]
 
 
 def test_every_kind_has_a_right() -> None:

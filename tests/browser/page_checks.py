@@ -1,4 +1,4 @@
-"""What a page has to be in every look: whole, legible, and open to those who cannot see it or use no mouse.
+"""Checks of a page in every look: that it is whole and legible, also for people who cannot see it or use no mouse.
 
 The tests here show that each check finds its fault.
 """

@@ -26,6 +26,7 @@ from core.keyset import Order
 from core.models import RowCount
 from operations.selections import Kind
 from tenants.models import Tenant
+from tests.support.client import context_of
 from tests.support.commands import run
 from tests.support.large_lists import cost_of
 from tests.support.large_tables import empty_tables
@@ -58,7 +59,7 @@ class Page(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a page took of the database, and how many rows it shows."""
+    """The cost of a page to the database, and the number of rows that it shows."""
 
     name: str
     queries: int
@@ -127,7 +128,7 @@ def shown_rows(response: Any) -> int:
     if response.headers.get("Content-Type") == "application/json":
         return 1 + sum(len(line["numbers"]) for line in response.json()["lines"])
     page: str = response.content.decode()
-    return 1 + page.count("<tr") + len(response.context["found"] if "found" in (response.context or ()) else ())
+    return 1 + page.count("<tr") + len((getattr(response, "context_data", None) or {}).get("found", ()))
 
 
 def _get(operator: Operator, path: str, **query: str) -> Page:
@@ -141,7 +142,7 @@ def _post(operator: Operator, path: str, **fields: str) -> Page:
 def _of_model(operator: Operator, model: type[Model], model_admin: OperatorAdmin) -> Iterator[Page]:
     """Yield a model's list with each filter, order, search and a far page, and the page of a row in its middle."""
     path = url(model)
-    shown = operator.get(path).context["cl"]
+    shown = context_of(operator.get(path))["cl"]
     yield _get(operator, path)
     for spec in shown.filter_specs:
         for choice in spec.choices(shown):
