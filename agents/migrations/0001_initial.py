@@ -51,8 +51,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Agent',
             fields=[
-                ('rate_limit', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 100, "window_seconds": 60}; empty for none.', null=True, verbose_name='rate limit')),
-                ('quota', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.', null=True, verbose_name='quota')),
+                ('rate_limit', core.fields.JSONTextField(blank=True, help_text='At most so many uses in any window of so many seconds; empty for no limit.', null=True, verbose_name='rate limit')),
+                ('quota', core.fields.JSONTextField(blank=True, help_text='At most so many uses in a day or month of UTC, or in all; empty for no quota.', null=True, verbose_name='quota')),
                 ('revision', models.PositiveBigIntegerField(db_default=1000000000000, default=core.revisions.first_revision, editable=False, verbose_name='revision')),
                 ('id', core.fields.IdField(default=core.ids.agent_id, editable=False, max_length=50, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=100, verbose_name='name')),

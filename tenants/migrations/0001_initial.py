@@ -22,8 +22,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Tenant',
             fields=[
-                ('rate_limit', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 100, "window_seconds": 60}; empty for none.', null=True, verbose_name='rate limit')),
-                ('quota', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.', null=True, verbose_name='quota')),
+                ('rate_limit', core.fields.JSONTextField(blank=True, help_text='At most so many uses in any window of so many seconds; empty for no limit.', null=True, verbose_name='rate limit')),
+                ('quota', core.fields.JSONTextField(blank=True, help_text='At most so many uses in a day or month of UTC, or in all; empty for no quota.', null=True, verbose_name='quota')),
                 ('revision', models.PositiveBigIntegerField(db_default=1000000000000, default=core.revisions.first_revision, editable=False, verbose_name='revision')),
                 ('id', core.fields.IdField(default=core.ids.tenant_id, editable=False, max_length=50, primary_key=True, serialize=False)),
                 ('tenant_name', models.CharField(max_length=255, verbose_name='name')),
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('config_schema', core.fields.ExactCharField(blank=True, choices=[('maibot-0.12', 'maibot-0.12'), ('maibot-1.2', 'maibot-1.2')], max_length=50, null=True, verbose_name='config schema')),
                 ('defaults_revision', models.PositiveBigIntegerField(default=0, editable=False)),
                 ('status', core.fields.ExactCharField(choices=[('active', 'active'), ('inactive', 'inactive'), ('suspended', 'suspended')], default='active', max_length=20, verbose_name='status')),
-                ('limits', core.fields.JSONTextField(blank=True, help_text='Such as {"agents": 100, "keys": 1000, "members": 20}; the defaults hold for what is not in it.', null=True, verbose_name='limits')),
+                ('limits', core.fields.JSONTextField(blank=True, help_text='How many of each the tenant may have; empty for the default.', null=True, verbose_name='limits')),
                 ('requires_mfa', models.BooleanField(db_default=False, default=False, help_text='Members without one are refused until they have added one to their account.', verbose_name='requires a second factor')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
                 ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='updated')),
