@@ -367,7 +367,7 @@ class UsageLogEntry(ShownByName):
 
     class Meta:
         verbose_name = _("usage log entry")
-        verbose_name_plural = _("usage log")
+        verbose_name_plural = _("usage log entries")
         ordering = ("-id",)
         indexes = (
             models.Index(fields=["user_id"], name="usage_log_user"),

@@ -35,7 +35,7 @@ class AuditEntry(AppendOnly):
 
     class Meta:
         verbose_name = _("audit entry")
-        verbose_name_plural = _("audit log")
+        verbose_name_plural = _("audit entries")
         ordering = ("-id",)
         indexes = (
             models.Index(fields=["actor_kind"], name="audit_actor_kind"),

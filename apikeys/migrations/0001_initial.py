@@ -202,7 +202,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'usage log entry',
-                'verbose_name_plural': 'usage log',
+                'verbose_name_plural': 'usage log entries',
                 'ordering': ('-id',),
                 'indexes': [models.Index(fields=['user_id'], name='usage_log_user'), models.Index(fields=['action'], name='usage_log_action'), models.Index(fields=['tenant_id', 'id', 'created_at'], name='usage_log_tenant'), models.Index(fields=['agent_id', 'id', 'tenant_id', 'created_at'], name='usage_log_agent')],
             },

@@ -152,7 +152,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit log',
+                'verbose_name_plural': 'audit entries',
                 'ordering': ('-id',),
                 'indexes': [models.Index(fields=['actor_kind'], name='audit_actor_kind'), models.Index(fields=['actor_id'], name='audit_actor'), models.Index(fields=['request_id'], name='audit_request'), models.Index(fields=['tenant_id', 'action'], name='audit_tenant_action'), models.Index(fields=['tenant_id', 'actor_id'], name='audit_tenant_actor')],
             },
