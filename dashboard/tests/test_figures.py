@@ -107,7 +107,7 @@ PATHS = (
 
 class TestViews:
     def filled(self, path: str, data: Data) -> str:
-        return path.format(tenant=data.tenant.id, agent=data.agent.id, key=data.key.id)
+        return path.format(tenant=quote(data.tenant.id), agent=quote(data.agent.id), key=quote(data.key.id))
 
     @pytest.mark.parametrize("path", PATHS)
     def test_operators_get_series(self, data: Data, path: str) -> None:

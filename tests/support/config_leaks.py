@@ -260,7 +260,7 @@ def _use_through_admin(deployment: Deployment) -> None:
         f"/admin/tenants/tenant/{agent['tenant_id'].replace('_', '_5F')}/change/",
         tenant_config=as_json({"agent_defaults": _config(deployment, "admin-tenant")}),
     )
-    restore = f"/admin/agents/agent/{agent['id']}/config/1/restore/"
+    restore = f"/admin/agents/agent/{agent['id'].replace('_', '_5F')}/config/1/restore/"
     assert admin.post(restore, data={"csrfmiddlewaretoken": admin.cookies["csrftoken"]}).status_code == 302
     assert deployment.v1.get(f"/api/v1/agents/{agent['id']}/config/versions").json()[0]["version"] == 3
 
