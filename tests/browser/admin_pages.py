@@ -31,10 +31,10 @@ OF_ROWS = {
     "agents_agent_comparison": "agents/agent/{}/config/1/1/",
     "apikeys_apikey_rotate": "apikeys/apikey/{}/rotate/",
 }
-# No pages: they answer to a button or a script, or lead elsewhere, as each history does to the list of the audit log.
+# No pages: they answer to a button or a script, are a file, or lead elsewhere, as each history does to the audit log.
 NO_PAGES = {
     *("autocomplete", "jsi18n", "search", "view_on_site", "logout", None),
-    *("agents_agent_restore", "common_deletedobject_restore"),
+    *("agents_agent_restore", "common_deletedobject_restore", "agents_agent_fields", "common_auditentry_export"),
     *("operations_bulkoperation_progress", "operations_bulkoperation_cancel"),
 }
 # Pages that are opened where they are used: in tests.browser.factors.
