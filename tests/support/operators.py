@@ -140,3 +140,8 @@ class _FormParser(HTMLParser):
 
     def _add(self, name: str, value: str) -> None:
         self.fields.setdefault(name, []).append(value)
+
+
+def inputs_of(field: str, limits: dict[str, Any]) -> dict[str, str]:
+    """Return the inputs of a form for a rate limit or a quota."""
+    return {f"{field}_{name}": str(value) for name, value in limits.items()}
