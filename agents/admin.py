@@ -33,6 +33,7 @@ from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
 from core.admin_list import KeysetChangeList
 from core.display import DisplayName
 from core.fields import ID_LENGTH
+from tenants.models import Tenant
 
 _CONFIG_HELP = _(
     "A JSON object. It is merged into the stored one: what you leave out stays, null removes, "
@@ -112,7 +113,11 @@ class AgentAdmin(ConfigAdmin):
         ]
 
     def fields_url(self, obj: Any) -> str:
-        return _fields_url((obj.config_schema or obj.tenant.config_schema) if obj else None)
+        if obj is None:
+            return _fields_url(None)
+        # A query of its own, because the tenant may be deleted meanwhile.
+        of_tenant = Tenant.objects.filter(pk=obj.tenant_id).values_list("config_schema", flat=True)
+        return _fields_url(obj.config_schema or of_tenant.first())
 
     def fields_view(self, request: HttpRequest, schema: str) -> HttpResponse:
         """Return the fields that a config may have, in the operator's language, for the script of the editor."""

@@ -10,6 +10,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Model, QuerySet
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThanOrEqual, LessThan
 
 M = TypeVar("M", bound=Model)
 R = TypeVar("R")
@@ -104,15 +106,17 @@ def in_period(
     """Return those rows of a log whose time is in a period, without its end.
 
     `log` has all rows of the log, and an index of the time. It narrows the rows down by their ids, because the indexes
-    of other filters end with these.
+    of other filters end with these. The times themselves are compared as expressions, for which no index is chosen:
+    MariaDB would now and then read the whole period by them, and sort it.
     """
+    time = Coalesce(field, field)
     ids = log.order_by().values_list("pk", flat=True)
     if since is not None:
-        rows = rows.filter(**{f"{field}__gte": since})
+        rows = rows.filter(GreaterThanOrEqual(time, since))
         earlier = ids.filter(**{f"{field}__lt": since - CLOCK_SKEW}).order_by(f"-{field}").first()
         rows = rows if earlier is None else rows.filter(pk__gt=earlier)
     if until is not None:
-        rows = rows.filter(**{f"{field}__lt": until})
+        rows = rows.filter(LessThan(time, until))
         # Nothing is later than the last times that can be written.
         later = None if until > LATEST else ids.filter(**{f"{field}__gte": until + CLOCK_SKEW}).order_by(field).first()
         rows = rows if later is None else rows.filter(pk__lt=later)

@@ -267,8 +267,13 @@ def run_action(admin: httpx.Client, action: str, key_ids: Sequence[str]) -> None
     assert response.status_code == 302, response.text
 
 
+_PARTS = {"rate_limit": ("limit", "window_seconds"), "quota": ("limit", "period")}
+
+
 def _as_fields(name: str, value: Any) -> Fields:
-    """Return a value as the fields of a form: two for a time, JSON for a document, empty for None."""
+    """Return a value as the fields of a form: two for a time or limit, JSON for a document, empty for None."""
+    if name in _PARTS:
+        return {f"{name}_{part}": [str((value or {}).get(part, ""))] for part in _PARTS[name]}
     if name == "expires_at":
         parsed = None if value is None else datetime.fromisoformat(value)
         date, time = (f"{parsed:%Y-%m-%d}", f"{parsed:%H:%M:%S}") if parsed else ("", "")

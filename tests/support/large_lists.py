@@ -62,7 +62,7 @@ LISTS = [
     *_lists("public", "/api/v1/tenants", 20, "", "after=tenant_5"),
     *_lists("public", f"/api/v1/tenants/{TENANT}/audit", 100, "", "before=50000", "before=500", "after=50000",
             "action=key.update", "action=key.none&after=", f"actor_id={USER}", f"actor_id={USER}&action=key.update",
-            "object_id=key_77", f"actor_id={USER}&from={_ago(5000)}&to={_ago(3500)}", "format=jsonl"),
+            "object_id=key_77", f"actor_id={USER}&from={_ago(6000)}&to={_ago(3000)}", "format=jsonl"),
     *_lists("public", f"/api/v1/tenants/{TENANT}/agent-activity", 100, "", "after=agent_5", "agent_id=agent_77",
             "format=jsonl"),
     *_lists("public", f"/api/v1/tenants/{TENANT}/usage-log", 100, "", "before=500", "after=500", "agent_id=agent_77",
