@@ -175,7 +175,9 @@ def test_config_version_is_compared_and_restored(visit: Visit, page: Page) -> No
     page.goto("/admin/agents/agent/")
     page.goto(page.locator("#result_list tbody a").first.get_attribute("href") or "")
     number = next(_numbers)
-    page.locator("[name=config]").fill(f'{{"persona": "calm {number}"}}')
+    page.locator(".cm-content").first.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(f'{{"persona": "calm {number}"}}')
     save(page)
     expect(page.locator("[name=config]")).to_have_value(re.compile(f"calm {number}"))
 
