@@ -39,8 +39,8 @@ _VIEW = frozenset(
         "tenants.view_tenantinvitation",
     }
 )
-# Stops what must not go on, of many objects as well, and lets it go on again. None of it deletes or shows a secret.
-_STOP = frozenset(
+# Disabling and suspending, and undoing that, also of many objects. None of it deletes or shows a secret.
+_DISABLE_AND_SUSPEND = frozenset(
     {
         "accounts.deactivate_user",
         "accounts.end_sessions_user",
@@ -84,6 +84,6 @@ _WRITE = frozenset(
 
 ALLOWED: dict[OperatorRole, frozenset[str]] = {
     OperatorRole.VIEWER: _VIEW,
-    OperatorRole.SUPPORT: _VIEW | _STOP,
-    OperatorRole.ADMIN: _VIEW | _STOP | _WRITE,
+    OperatorRole.SUPPORT: _VIEW | _DISABLE_AND_SUSPEND,
+    OperatorRole.ADMIN: _VIEW | _DISABLE_AND_SUSPEND | _WRITE,
 }

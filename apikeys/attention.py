@@ -19,8 +19,8 @@ EXPIRES_WITHIN = timedelta(days=7)
 UNUSED_FOR = timedelta(days=7)
 # No index tells which keys were never used. So many are looked at, the latest of those that are old enough.
 LOOKED_AT = 60
-# As many of the reports of leaked secrets are looked at for a list of their keys.
-REPORTS_LOOKED_AT = 300
+# A list of leaked keys has at most so many.
+MAX_LEAKED_KEYS = 300
 
 
 def expiring_keys(tenant_id: str | None = None) -> Sample[ApiKey]:
@@ -66,12 +66,12 @@ def leaked_and_current() -> QuerySet[KeySecret]:
 
 
 def leaked_key_ids(*, only_current: bool) -> list[str]:
-    """Return the ids of keys in the last REPORTS_LOOKED_AT reports of leaked secrets.
+    """Return the ids of the keys whose leaked secrets were reported last, at most MAX_LEAKED_KEYS.
 
-    With `only_current` the ones that were not rotated since. No index orders keys by their leaks.
+    With `only_current`, leave out keys that were rotated since. No index orders keys by their leaks.
     """
-    reports = leaked().order_by("-leaked_at", "-id").values_list("key_id", "expires_at")[:REPORTS_LOOKED_AT]
-    return [key_id for key_id, rotated_out in reports if not only_current or rotated_out is None]
+    secrets = leaked_and_current() if only_current else leaked()
+    return list(secrets.order_by("-leaked_at", "-id").values_list("key_id", flat=True)[:MAX_LEAKED_KEYS])
 
 
 def _keys(tenant_id: str | None) -> QuerySet[ApiKey]:

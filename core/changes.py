@@ -1,4 +1,4 @@
-"""Changes of several objects at once, and rehearsed ones."""
+"""Transactions for several changes at once, and for dry runs."""
 
 from __future__ import annotations
 

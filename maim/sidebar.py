@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.attention import EXPIRES_WITHIN
 from dashboard import gauges
 from dashboard.gauges import GaugeName
 
@@ -30,7 +31,7 @@ ATTENTION = (
     ),
     Attention(
         GaugeName.EXPIRING_KEYS, _("Keys that expire soon"), "timer",
-        "apikeys.view_apikey", "apikeys_apikey_changelist", "?expires_within_days=7",
+        "apikeys.view_apikey", "apikeys_apikey_changelist", f"?expires_within_days={EXPIRES_WITHIN.days}",
     ),
     Attention(
         GaugeName.CALLED_SUSPENDED_TENANTS, _("Suspended, still called"), "phone_disabled",

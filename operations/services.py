@@ -20,7 +20,7 @@ from operations.selections import Kind, Selection
 # Beyond this number of objects, whoever starts the operation has to type the number.
 TYPED_BEYOND = 100
 KEPT_FOR = timedelta(days=90)
-# So long the admin tells every operator of one that failed.
+# For so long the sidebar shows an operation that failed.
 NOTICED_FOR = timedelta(days=7)
 
 

@@ -66,6 +66,19 @@ def test_leaked_key_is_counted_and_listed_until_it_is_rotated(olivia: Operator, 
     assert set(listed(olivia, f"{url(ApiKey)}?leaked=any")) == {"leaked", "rotated"}
 
 
+def test_leaked_key_is_listed_beyond_rotated_ones(
+    olivia: Operator, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given as many later reports, of keys that were rotated since, as a list of leaked keys may have."""
+    monkeypatch.setattr("apikeys.attention.MAX_LEAKED_KEYS", 1)
+    leaked, rotated = (make_key(make_agent(alice.tenant), name).key for name in ("leaked", "rotated"))
+    leak(leaked)
+    leak(rotated)
+    apikeys.rotate_key(actor=OPERATOR, key=rotated)
+
+    assert listed(olivia, f"{url(ApiKey)}?leaked=current") == ["leaked"]
+
+
 def test_key_that_expires_soon_is_counted_and_listed(olivia: Operator, alice: Person) -> None:
     soon = timezone.now() + timedelta(days=3)
     make_key(make_agent(alice.tenant), "soon", expires_at=soon)

@@ -12,4 +12,5 @@ class MaimCommand(BaseCommand):
     The other checks are about the code, and import all of its views. `check`, `serve` and `migrate` run them.
     """
 
+    # The tag of the checks in core/checks.py, which are about the environment.
     requires_system_checks = (Tags.security,)

@@ -22,8 +22,8 @@ def _create(name: str | Path) -> int:
 class SecretFile:
     """A new file of mode 0600 for secrets, which are written before the transaction that issues them commits.
 
-    A secret that is lost cannot be read again. So what is written stays, unless an error shows that its transaction
-    was rolled back: one that ends the command at the commit, or while it waits for workers after that, does not.
+    A secret that is lost cannot be read again. So written secrets are erased only if their transaction was certainly
+    rolled back: an error of the database, or an interrupt, may come after the commit, and keeps them.
     """
 
     def __init__(self, path: str | Path) -> None:

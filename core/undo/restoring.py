@@ -103,7 +103,7 @@ def restore(*, actor: Actor, deleted: DeletedObject) -> Restoration:
 
 
 def _check_whole(deleted: DeletedObject) -> None:
-    """Raise DamagedCopy unless all rows that were stored are there, and Unsealable.
+    """Raise DamagedCopy if stored rows are missing, and Unsealable if they cannot be decrypted.
 
     Before any is put back, because a row that another refers to may be the one that is missing.
     """
