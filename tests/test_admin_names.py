@@ -8,10 +8,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from django.contrib.admin.utils import quote
 from django.contrib.messages import get_messages
 from django.db.models import Model, QuerySet
-from django.urls import reverse
 
 from accounts import services as accounts
 from accounts.models import User
@@ -114,10 +112,10 @@ def pages(rows: list[Model], *, writable: bool) -> Iterator[str]:
             yield url(type(row), "add")
         if isinstance(row, ApiKey) and writable:
             yield f"{url(ApiKey, 'add')}?agent={row.agent_id}"
-            yield reverse("admin:apikeys_apikey_rotate", args=[quote(row.pk)])
+            yield url(row, "rotate")
         if isinstance(row, User) and writable:
-            yield reverse("admin:accounts_user_password", args=[quote(row.pk)])
-            yield reverse("admin:accounts_user_role", args=[quote(row.pk)])
+            yield url(row, "password")
+            yield url(row, "role")
 
 
 @pytest.mark.parametrize("is_superuser", [True, False])
@@ -164,7 +162,7 @@ def test_message_about_a_change_isolates_the_name(
 def test_page_of_a_rotated_key_isolates_its_name(olivia: Operator, everything: list[Model]) -> None:
     key = next(row for row in everything if isinstance(row, ApiKey))
 
-    page = exposure(olivia.submit(reverse("admin:apikeys_apikey_rotate", args=[quote(key.pk)]), grace_seconds="0"))
+    page = exposure(olivia.submit(url(key, "rotate"), grace_seconds="0"))
 
     assert page.reported == 1
     assert page.exposed == []

@@ -20,7 +20,7 @@ from agents.models import Agent
 from apikeys.models import ApiKey
 from core.models import AuditEntry
 from tenants.models import Tenant
-from tests.support.operators import Operator, sign_in
+from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, make_agent
 from tests.test_admin import first_of, populate
 
@@ -221,7 +221,7 @@ def test_nobody_sees_a_secret_in_a_config(operator: Operator) -> None:
     config = {"config_overrides": {"maim_message": {"auth_token": ["very secret"]}}}
     agent = make_agent(tenant, config=config)
 
-    page = operator.get(reverse("admin:agents_agent_change", args=[quote(agent.pk)])).content.decode()
+    page = operator.get(url(agent, "change")).content.decode()
 
     assert "auth_token" in page
     assert "very secret" not in page

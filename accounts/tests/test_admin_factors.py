@@ -6,10 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.admin.utils import quote
 from django.contrib.auth.hashers import make_password
 from django.contrib.sessions.models import Session
-from django.urls import reverse
 
 from accounts import services
 from accounts.admin_sign_in import CHALLENGE_COOKIE
@@ -19,7 +17,7 @@ from accounts.operator_roles import OperatorRole
 from tests.support.client import SurfaceClient
 from tests.support.factors import Authenticator, enrol
 from tests.support.mail import Mailbox, parts
-from tests.support.operators import Operator, form_of, sign_in
+from tests.support.operators import Operator, form_of, sign_in, url
 from tests.support.passkeys import add_passkey
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
@@ -271,11 +269,11 @@ class TestLoss:
     """An operator removes the factors of somebody who has lost them."""
 
     def page(self, person: Person) -> str:
-        return reverse("admin:accounts_user_factors", args=[quote(person.user.pk)])
+        return url(person.user, "factors")
 
     def test_button_removes_them(self, olivia: Operator, alice_with_email: Person, mailbox: Mailbox) -> None:
         enrol(alice_with_email.user)
-        user = olivia.get(reverse("admin:accounts_user_change", args=[quote(alice_with_email.user.pk)]))
+        user = olivia.get(url(alice_with_email.user, "change"))
         assert "authenticator app, recovery codes" in user.content.decode()
         assert self.page(alice_with_email) in user.content.decode()
 

@@ -6,8 +6,6 @@ import json
 import re
 
 import pytest
-from django.contrib.admin.utils import quote
-from django.urls import reverse
 
 from accounts import services
 from accounts.mail.sender import send_due
@@ -23,10 +21,6 @@ from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person
 
 pytestmark = pytest.mark.django_db
-
-
-def role_page(user: User) -> str:
-    return reverse("admin:accounts_user_role", args=[quote(user.pk)])
 
 
 def role_of(user: User) -> OperatorRole | None:
@@ -46,7 +40,7 @@ def act(operator: Operator, action: str, *people: Person | Operator) -> str:
 class TestPage:
     def test_admin_gives_each_role_and_takes_it_away(self, olivia: Operator, alice: Person) -> None:
         for role in [*OperatorRole, OperatorRole.SUPPORT, None]:
-            assert olivia.submit(role_page(alice.user), role=role or "")["Location"] == url(alice.user, "change")
+            assert olivia.submit(url(alice.user, "role"), role=role or "")["Location"] == url(alice.user, "change")
             assert role_of(alice.user) == role
 
         entries = AuditEntry.objects.filter(action="user.update", actor_id=olivia.user.pk).order_by("id")
@@ -57,13 +51,13 @@ class TestPage:
     def test_same_role_changes_nothing(self, olivia: Operator) -> None:
         audited = AuditEntry.objects.count()
 
-        olivia.submit(role_page(olivia.user))
+        olivia.submit(url(olivia.user, "role"))
 
         assert AuditEntry.objects.count() == audited
         assert is_signed_in(olivia)
 
     def test_unknown_role_is_a_form_error(self, olivia: Operator, alice: Person) -> None:
-        assert olivia.submit(role_page(alice.user), role="emperor").status_code == 200
+        assert olivia.submit(url(alice.user, "role"), role="emperor").status_code == 200
         assert role_of(alice.user) is None
 
     def test_last_admin_stays(self, olivia: Operator) -> None:
@@ -71,7 +65,7 @@ class TestPage:
         User.objects.filter(pk=sign_in("former").user.pk).update(is_active=False)
 
         for page, fields in (
-            (role_page(olivia.user), {"role": "support"}),
+            (url(olivia.user, "role"), {"role": "support"}),
             (url(olivia.user, "change"), {"is_active": []}),
         ):
             assert "This is the last active admin" in olivia.submit(page, **fields).content.decode()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from django.urls import reverse
 
 from agent_config.secrets import opened
 from agents import services
 from agents.models import Agent
 from core.display import DisplayName
 from tests.support.configs import Config, model, provider
-from tests.support.operators import Operator, sign_in
+from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
@@ -28,15 +27,11 @@ def agent(alice: Person) -> Agent:
     return services.update_agent(actor=OPERATOR, agent=made, changes={"config": SECOND})
 
 
-def page_url(name: str, agent: Agent, *numbers: int) -> str:
-    return reverse(f"admin:agents_agent_{name}", args=[agent.pk, *numbers])
-
-
 def test_each_value_names_the_layer_that_it_comes_from(olivia: Operator, agent: Agent) -> None:
     agent.tenant.tenant_config = {"agent_defaults": {"language": "zh"}}
     agent.tenant.save()
 
-    page = olivia.get(page_url("config", agent))
+    page = olivia.get(url(agent, "config"))
 
     layers = {leaf.pointer: (leaf.value, leaf.layer) for leaf in page.context_data["leaves"]}
     assert layers["/temperature"] == ("0.9", "agent")
@@ -46,7 +41,7 @@ def test_each_value_names_the_layer_that_it_comes_from(olivia: Operator, agent: 
 
 
 def test_versions_are_compared_value_by_value(olivia: Operator, agent: Agent) -> None:
-    differences = olivia.get(page_url("comparison", agent, 1, 2)).context_data["differences"]
+    differences = olivia.get(url(agent, "comparison", 1, 2)).context_data["differences"]
 
     assert [tuple(each) for each in differences if not each.pointer.startswith("/words")] == [
         ("/temperature", "0.7", "0.9"),
@@ -57,7 +52,7 @@ def test_versions_are_compared_value_by_value(olivia: Operator, agent: Agent) ->
 
 
 def test_operator_restores_a_version(olivia: Operator, agent: Agent) -> None:
-    response = olivia.client.post(page_url("restore", agent, 1), follow=True)
+    response = olivia.client.post(url(agent, "restore", 1), follow=True)
 
     agent.refresh_from_db()
     assert agent.config_version == 3
@@ -72,7 +67,7 @@ def test_restore_that_breaks_a_rule_is_refused(olivia: Operator, agent: Agent) -
     agent.tenant.tenant_config = {"agent_defaults": model(api_providers=[provider("mine", api_key="sk-theirs")])}
     agent.tenant.save()
 
-    response = olivia.client.post(page_url("restore", agent, 1), follow=True)
+    response = olivia.client.post(url(agent, "restore", 1), follow=True)
 
     agent.refresh_from_db()
     assert agent.config_version == 3
@@ -80,23 +75,23 @@ def test_restore_that_breaks_a_rule_is_refused(olivia: Operator, agent: Agent) -
 
 
 def test_restoring_takes_a_post_by_somebody_who_may_change_agents(olivia: Operator, agent: Agent) -> None:
-    assert olivia.client.get(page_url("restore", agent, 1)).status_code == 405
-    assert sign_in("oscar", is_superuser=False).client.post(page_url("restore", agent, 1)).status_code == 403
+    assert olivia.client.get(url(agent, "restore", 1)).status_code == 405
+    assert sign_in("oscar", is_superuser=False).client.post(url(agent, "restore", 1)).status_code == 403
     agent.refresh_from_db()
     assert agent.config_version == 2
 
 
 def test_version_or_agent_that_is_none_is_not_found(olivia: Operator, agent: Agent) -> None:
-    assert olivia.client.get(page_url("comparison", agent, 1, 99)).status_code == 404
-    assert "has no such version" in olivia.client.post(page_url("restore", agent, 99), follow=True).content.decode()
+    assert olivia.client.get(url(agent, "comparison", 1, 99)).status_code == 404
+    assert "has no such version" in olivia.client.post(url(agent, "restore", 99), follow=True).content.decode()
     agent.pk = "agent_000000000000"
-    for url in (page_url("config", agent), page_url("comparison", agent, 1, 2), page_url("restore", agent, 1)):
-        assert olivia.client.get(url).status_code == 404
+    for path in (url(agent, "config"), url(agent, "comparison", 1, 2), url(agent, "restore", 1)):
+        assert olivia.client.get(path).status_code == 404
 
 
 def test_names_in_a_config_are_isolated(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, "Helper", config={"\u202eeman": "\u202eeulav"})
 
-    page = olivia.get(page_url("config", agent)).content.decode()
+    page = olivia.get(url(agent, "config")).content.decode()
 
     assert DisplayName("/\u202eeman").__html__() in page

@@ -10,7 +10,6 @@ import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 from django.utils import timezone
 
 from agents.models import Agent
@@ -344,7 +343,7 @@ def test_lists_and_progress_do_not_read_the_ids_of_operations(olivia: Operator, 
     with CaptureQueriesContext(connection) as queries:
         call_command("operations", "list", stdout=StringIO())
         olivia.get(url(BulkOperation))
-        olivia.get(reverse("admin:operations_bulkoperation_progress", args=[row.pk]))
+        olivia.get(url(row, "progress"))
 
     assert [query["sql"] for query in queries if "selection" in query["sql"]] == []
 

@@ -73,9 +73,9 @@ def sign_in(username: str, *, is_superuser: bool = True, role: OperatorRole | No
     return Operator(user, client)
 
 
-def url(subject: Model | type[Model], page: str = "changelist") -> str:
-    """Return the URL of a page of a model or of a row."""
-    arguments = [quote(subject.pk)] if isinstance(subject, Model) else []
+def url(subject: Model | type[Model], page: str = "changelist", *more: object) -> str:
+    """Return the URL of a page of a model or of a row, whose further parts are `more`."""
+    arguments = [quote(subject.pk), *more] if isinstance(subject, Model) else more
     return reverse(f"admin:{subject._meta.app_label}_{subject._meta.model_name}_{page}", args=arguments)
 
 
