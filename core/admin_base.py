@@ -19,6 +19,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
+from django.forms.utils import flatatt
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -51,6 +52,7 @@ _REFUSAL = "maim_refusal"
 # The lookups of Django's own filters.
 _LOOKUPS, _TIME_LOOKUPS = frozenset({"", "exact", "isnull"}), frozenset({"gte", "lt"})
 _MAX_WARNINGS = 20  # that a message names
+_ACTION_BOX = UnfoldBooleanWidget({"class": "action-select"})
 
 
 # The key of an admin's session under which its sign-in stands, in seconds since 1970.
@@ -170,9 +172,8 @@ class OperatorAdmin(ModelAdmin):
     def action_checkbox(self, obj: models.Model) -> SafeString:
         """Return Django's checkbox, with plain text in its label instead of HTML."""
         label = gettext("Select this object for an action - {}").format(obj)
-        box = UnfoldBooleanWidget({"class": "action-select", "aria-label": label}, lambda _value: False)
-        rendered: SafeString = box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
-        return rendered
+        attributes = {"name": ACTION_CHECKBOX_NAME, "value": obj.pk, "aria-label": label, **_ACTION_BOX.attrs}
+        return format_html('<input type="checkbox"{}>', flatatt(attributes))
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         if obj is None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db import models
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy
+from unfold.utils import display_for_label
 
 from core.display import DisplayName
 from core.fields import IdField
@@ -50,8 +53,18 @@ def column_of(model: type[models.Model], name: str) -> str | Column:
 
 def in_colour(column: C) -> C:
     """Show what a column returns, a status and its name, as a label whose colour is that of the status."""
-    column.label = _COLOURS  # type: ignore[attr-defined]  # unfold reads it
-    return column
+
+    @wraps(column)
+    def coloured(*arguments: Any) -> SafeString:
+        return _label(*column(*arguments))
+
+    return cast(C, coloured)
+
+
+@lru_cache(maxsize=100)  # a list has the same few in all of its rows
+def _label(status: str, name: str) -> SafeString:
+    label: SafeString = display_for_label((status, name), "", _COLOURS)
+    return label
 
 
 def _named(name: str, column: Column) -> Column:

@@ -69,6 +69,16 @@ def test_filter_and_search_hold_on_every_page(olivia: Operator, agents: list[str
     assert walk(olivia, q=alice.tenant.pk) == agents
 
 
+def test_form_saved_from_a_filtered_list_leads_back_to_it(olivia: Operator, agents: list[str]) -> None:
+    response = olivia.get(url(Agent), status__exact="active", q="BOT")
+    form = search(r'<th [^>]*><a href="([^"]*)"', response.content.decode())
+    assert form is not None
+
+    saved = olivia.submit(unescape(form[1]), name="Renamed")
+
+    assert saved["Location"] == f"{url(Agent)}?status__exact=active&q=BOT"
+
+
 def test_row_created_meanwhile_moves_no_page(olivia: Operator, agents: list[str], alice: Person) -> None:
     first = olivia.get(url(Agent))
     make_agent(alice.tenant, "new")

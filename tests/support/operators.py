@@ -110,7 +110,7 @@ class _FormParser(HTMLParser):
         values = dict(attributes)
         name = values.get("name")
         if tag == "form":
-            self._inside = "action" not in values
+            self._inside = (values.get("action") or "?").startswith("?")
         elif not self._inside:
             return
         elif tag == "input" and name and values.get("type") not in ("submit", "button"):
