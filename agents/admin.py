@@ -87,6 +87,7 @@ class AgentAdmin(ConfigAdmin):
     palette_fields = ("name_folded__startswith", "id")
     search_help_text = _("The beginning of a name, or the id of an agent or a tenant in full.")
     ordering = ("-created_at", "-name_folded", "-id")
+    search_ordering = ("-created_at", "-id")
     raw_id_fields = ("tenant",)
     add_form = AgentForm
     form = AgentChangeForm

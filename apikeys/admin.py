@@ -174,6 +174,7 @@ class ApiKeyAdmin(OperatorAdmin):
     palette_fields = ("name_folded__startswith", "id")
     search_help_text = _("The beginning of a name, the id of a key, an agent or a tenant in full, or a masked key.")
     ordering = ("-created_at", "-name_folded", "-id")
+    search_ordering = ("-created_at", "-id")
     raw_id_fields = ("agent",)
     actions = ("disable", "enable")
     add_form = KeyForm
@@ -255,10 +256,12 @@ class ApiKeyAdmin(OperatorAdmin):
     def get_changelist(self, request: HttpRequest, **options: Any) -> Any:
         return _KeyList
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_ordering(self, request: HttpRequest) -> Any:
         """Return the order of the list: of keys that expire soon, the first to expire first."""
         chosen = request.GET.get(ExpiryFilter.parameter_name, "")
-        return ("expires_at", "id") if chosen in {str(days) for days in ExpiryFilter.days} else self.ordering
+        if chosen in {str(days) for days in ExpiryFilter.days}:
+            return ("expires_at", "id")
+        return super().get_ordering(request)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         # The model's own form field would use Agent's default manager, which raises without a tenant.

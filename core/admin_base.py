@@ -17,6 +17,7 @@ from django.contrib.admin import helpers
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.forms.utils import flatatt
@@ -99,6 +100,8 @@ class OperatorAdmin(ModelAdmin):
         }
     }
     ordering: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
+    # The order of what a search finds, if the list has another: one that the indexes of its fields have.
+    search_ordering: ClassVar[tuple[str, ...]] = ()
     # Only what an index is ordered by, because all rows would have to be sorted.
     sortable_by: ClassVar[tuple[str, ...]] = ("created_at",)
     paginator = UncountedPaginator
@@ -141,6 +144,9 @@ class OperatorAdmin(ModelAdmin):
             for name, mask in self.masks.items():
                 setattr(row, name, mask(getattr(row, name)))
         return row
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        return (request.GET.get(SEARCH_VAR) and self.search_ordering) or self.ordering
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
