@@ -100,10 +100,10 @@ def notices_of(
     before: int | None = None,
 ) -> QuerySet[Notice]:
     """Return the notices of a tenant, newest first."""
-    log = Notice.objects.in_tenants([tenant.id])
-    wanted = {"kind": kind, "id__lt": before}
-    rows = log.filter(**{name: value for name, value in wanted.items() if value is not None}).order_by("-id")
-    return in_period(rows, log, "created_at", since, until)
+    rows = Notice.objects.newest_in(tenant.id, kind=kind)
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return in_period(rows, Notice.objects.in_tenants([tenant.id]), "created_at", since, until)
 
 
 def sweep() -> int:

@@ -53,10 +53,10 @@ def refusals_of(
     before: int | None = None,
 ) -> QuerySet[Refusal]:
     """Return the refusals of a tenant's keys, newest first."""
-    log = Refusal.objects.in_tenants([tenant.id])
-    wanted = {"request_id": request_id, "code": code, "key_id": api_key_id, "id__lt": before}
-    rows = log.filter(**{name: value for name, value in wanted.items() if value is not None}).order_by("-id")
-    return in_period(rows, log, "at", since, until)
+    rows = Refusal.objects.newest_in(tenant.id, request_id=request_id, code=code, key_id=api_key_id)
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    return in_period(rows, Refusal.objects.in_tenants([tenant.id]), "at", since, until)
 
 
 def sweep() -> int:

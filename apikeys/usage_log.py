@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apikeys.models import UsageLogEntry
 from core.db import transactional
-from core.listing import in_period
+from core.listing import in_period, newest_with
 from core.scrubbing import scrubbed, scrubbed_json, scrubbed_text
 from tenants.models import Tenant
 
@@ -62,9 +62,7 @@ def entries_for(
 
     The times that bots write may be any.
     """
-    rows = UsageLogEntry.objects.filter(tenant_id=tenant.id).order_by("-id")
-    if agent_id is not None:
-        rows = rows.filter(agent_id=agent_id)
+    rows = newest_with(UsageLogEntry.objects.all(), tenant_id=tenant.id, agent_id=agent_id)
     if before is not None:
         rows = rows.filter(id__lt=before)
     return in_period(rows, UsageLogEntry.objects.all(), "created_at", since, until)

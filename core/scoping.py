@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from django.db import models
 
+from core.listing import newest_with
+
 M = TypeVar("M", bound=models.Model)
 
 
@@ -34,6 +36,10 @@ class TenantScopedManager(models.Manager[M]):
             return super().get_queryset().filter(tenant_id__in=list(tenants))
         ids = tenants.order_by()
         return super().get_queryset().filter(tenant_id__in=ids if ids.query.values_select else ids.values("pk"))
+
+    def newest_in(self, tenant_id: str, **values: Any) -> models.QuerySet[M]:
+        """Return a tenant's rows of a log that have these values, like `newest_with`."""
+        return newest_with(super().get_queryset(), tenant_id=tenant_id, **values)
 
 
 class TenantOwned(models.Model):

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from core.actor import ActorKind
-from core.listing import in_period
+from core.listing import in_period, newest_with
 from core.models import AuditEntry
 from tenants.models import Tenant
 
@@ -30,13 +30,9 @@ def entries_for(
     `actor_id` is that of a person: who among the operators acted, or reported a leak, is nothing that a tenant may find
     out.
     """
-    rows = AuditEntry.objects.filter(tenant_id=tenant.id).order_by("-id")
+    rows = newest_with(AuditEntry.objects.all(), tenant_id=tenant.id, action=action, object_id=object_id)
     if actor_id is not None:
         rows = rows.filter(actor_id=actor_id, actor_kind=ActorKind.USER).exclude(action=REPORT_LEAK)
-    if action is not None:
-        rows = rows.filter(action=action)
-    if object_id is not None:
-        rows = rows.filter(object_id=object_id)
     if before is not None:
         rows = rows.filter(id__lt=before)
     return in_period(rows, AuditEntry.objects.all(), "at", since, until)

@@ -13,7 +13,7 @@ from core.actor import ActorKind
 from core.commands.formatting import time_text
 from core.commands.options import parse_time
 from core.http.responses import utc_text
-from core.listing import in_period
+from core.listing import in_period, newest_with
 from core.models import AuditEntry
 from tenants.management.lookup import TenantLookup
 
@@ -35,16 +35,16 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 
 def filter_entries(options: Mapping[str, Any], lookup: TenantLookup) -> QuerySet[AuditEntry]:
     """Return the entries that match every filter given, newest first. Raise CommandError for an unknown name."""
-    chosen = {
-        "tenant_id": None if options["tenant"] is None else lookup.tenant_id(options["tenant"]),
-        "actor_id": None if options["user"] is None else lookup.user_id(options["user"]),
-        "actor_kind": options["kind"],
-        "action": options["action"],
-        "object_id": options["object"],
-        "request_id": options["request"],
-    }
-    rows = AuditEntry.objects.filter(**{name: value for name, value in chosen.items() if value is not None})
-    return in_period(rows.order_by("-id"), AuditEntry.objects.all(), "at", options["since"], options["until"])
+    rows = newest_with(
+        AuditEntry.objects.all(),
+        object_id=options["object"],
+        request_id=options["request"],
+        tenant_id=None if options["tenant"] is None else lookup.tenant_id(options["tenant"]),
+        actor_id=None if options["user"] is None else lookup.user_id(options["user"]),
+        action=options["action"],
+        actor_kind=options["kind"],
+    )
+    return in_period(rows, AuditEntry.objects.all(), "at", options["since"], options["until"])
 
 
 def bounds(rows: QuerySet[AuditEntry]) -> tuple[int, int]:
