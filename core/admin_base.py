@@ -6,7 +6,7 @@ action asks for a permission, which operators have by their role (accounts.opera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -33,7 +33,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from core.actor import Actor, ActorKind
 from core.admin_columns import change_url, column_of, link_to
-from core.admin_deletion import Touched, check_typed, deletion_of
+from core.admin_deletion import check_typed_number, deletion_of
 from core.admin_fields import JSONFormField, LinesFormField, PartsFormField, parts_text, pretty
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ServiceForm, stored_digest
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
@@ -230,11 +230,17 @@ class OperatorAdmin(ModelAdmin):
         return (LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField)(**shared)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Return the rows to delete, and what goes with them, allowing records, which nobody may delete alone."""
-        touched = self._touched(request, objs)
-        if touched is not None:
+        """Return the rows to delete, and counts of what goes with them or is affected.
+
+        Allow the deletion of records, which nobody may delete alone.
+        """
+        deletion = deletion_of(self.model)
+        if deletion is not None:
+            impact = deletion.impact([row.pk for row in objs])
+            to_type = impact.objects if impact.is_large else None
+            request.number_to_type = to_type  # type: ignore[attr-defined]  # ours, for the template
             kind = capfirst(self.opts.verbose_name)
-            return [format_html("{}: {}", kind, link_to(row)) for row in objs], touched.numbers, set(), []
+            return [format_html("{}: {}", kind, link_to(row)) for row in objs], impact.counts, set(), []
         to_delete, counts, _forbidden, protected = super().get_deleted_objects(objs, request)
         return to_delete, counts, set(), protected
 
@@ -305,20 +311,13 @@ class OperatorAdmin(ModelAdmin):
 
         Raise Invalid if their number has to be typed, and another one was.
         """
-        objects = list(rows)
-        touched, deletion = self._touched(request, objects), deletion_of(self.model)
-        if touched is None or deletion is None:
-            return None
-        check_typed(request, touched)
-        return deletion.start(actor_of(request), [row.pk for row in objects]) if touched.is_large else None
-
-    def _touched(self, request: HttpRequest, rows: Collection[Any]) -> Touched | None:
-        """Return what deleting the rows would touch, and have the page ask for the number if it is large."""
         deletion = deletion_of(self.model)
-        touched = None if deletion is None else deletion.touched([row.pk for row in rows])
-        to_type = touched.objects if touched is not None and touched.is_large else None
-        request.number_to_type = to_type  # type: ignore[attr-defined]  # ours, for the template
-        return touched
+        if deletion is None:
+            return None
+        ids = [row.pk for row in rows]
+        impact = deletion.impact(ids)
+        check_typed_number(request, impact)
+        return deletion.start(actor_of(request), ids) if impact.is_large else None
 
     def _or_error_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
         """Return the view's response; if a service refuses, redirect to the page with a message."""

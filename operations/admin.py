@@ -27,7 +27,7 @@ from core.admin_list import KeysetChangeList
 from core.errors import DomainError
 from operations import services
 from operations.models import BulkOperation
-from operations.preview import Preview, preview
+from operations.preview import Preview, preview_selection
 from operations.rights import kinds_for
 from operations.selections import Kind, Selection
 
@@ -121,15 +121,15 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         ]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Ask for the objects, show what the operation would touch, and start it when that is confirmed."""
+        """Ask for the objects, show what the operation would affect, and start it when that is confirmed."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         kinds = kinds_for(actor_of(request))
         form = StartForm(request.POST or None, initial=request.GET.dict(), kinds=kinds)
-        touched: Preview | None = None
+        preview: Preview | None = None
         if form.is_valid():
             try:
-                touched = preview(form.selection)
+                preview = preview_selection(form.selection)
                 # Only what was shown: a field may have been edited since.
                 if "confirm" in request.POST and request.POST.get("shown") == _key(form.selection):
                     number = form.cleaned_data["number"]
@@ -141,8 +141,8 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "form": form,
-            "touched": touched,
-            "shown": _key(form.selection) if touched else "",
+            "preview": preview,
+            "shown": _key(form.selection) if preview else "",
             "title": gettext("Change many objects"),
         }
         return TemplateResponse(request, "operations/admin/start.html", context)

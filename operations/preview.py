@@ -1,4 +1,4 @@
-"""Previews: what a dangerous operation would touch, for whoever is asked to confirm it."""
+"""Previews: what a dangerous operation would affect, for whoever is asked to confirm it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HOUR = timedelta(hours=1)
 
 
 class Preview(NamedTuple):
-    """The number of objects that are selected, and of the agents and keys that the operation touches.
+    """The number of objects that are selected, and of the agents and keys that the operation affects.
 
     `calls` are verifications: of tenants those of the last hour, of agents and keys those of the day in UTC, because
     only tenants are counted by the minute.
@@ -39,8 +39,8 @@ class Preview(NamedTuple):
         return self.objects > TYPED_BEYOND
 
 
-def preview(selection: Selection) -> Preview:
-    """Return what an operation on these objects would touch now. Raise Invalid for a selection of nothing."""
+def preview_selection(selection: Selection) -> Preview:
+    """Return what an operation on these objects would affect now. Raise Invalid for a selection of nothing."""
     selection = selection.frozen()
     objects = selection.size()
     if selection.model is Tenant:
@@ -56,7 +56,7 @@ def preview(selection: Selection) -> Preview:
 
 
 def preview_tenants(tenant_ids: Collection[str]) -> Preview:
-    """Return what a change or deletion of these tenants would touch."""
+    """Return what a change or deletion of these tenants would affect."""
     since = timezone.now() - _HOUR
     calls: int | None = (
         MinuteCount.objects.in_tenants(tenant_ids).filter(start__gte=since).aggregate(number=Sum("number"))["number"]

@@ -22,7 +22,7 @@ from core.models import AuditEntry, DeletedObject
 from operations import kinds, services
 from operations.kinds import Change
 from operations.models import BulkOperation, Outcome
-from operations.preview import preview
+from operations.preview import preview_selection
 from operations.selections import Kind, Selection
 from operations.worker import LEASE, MOST_FAILURES, Worker
 from tenants.models import Tenant, TenantStatus
@@ -362,15 +362,15 @@ def test_people_have_no_bulk_operations(alice: Person, agent: Agent) -> None:
 # ---- preview, sweep, command
 
 
-def test_preview_says_what_would_be_touched(alice: Person, agent: Agent) -> None:
+def test_preview_counts_what_an_operation_would_affect(alice: Person, agent: Agent) -> None:
     secret = make_key(agent).secret
     make_agent(alice.tenant)
     assert code_of(secret) == "VALID"
 
-    of_agent = preview(Selection(Kind.DISABLE_KEYS, agent_id=agent.pk))
-    of_tenant = preview(Selection(Kind.SUSPEND_TENANTS, (alice.tenant.pk,)))
-    of_agents = preview(Selection(Kind.DELETE_AGENTS, (agent.pk,)))
-    of_keys = preview(Selection(Kind.DELETE_KEYS, ("k0", "k1")))
+    of_agent = preview_selection(Selection(Kind.DISABLE_KEYS, agent_id=agent.pk))
+    of_tenant = preview_selection(Selection(Kind.SUSPEND_TENANTS, (alice.tenant.pk,)))
+    of_agents = preview_selection(Selection(Kind.DELETE_AGENTS, (agent.pk,)))
+    of_keys = preview_selection(Selection(Kind.DELETE_KEYS, ("k0", "k1")))
 
     assert (of_agent.objects, of_agent.agents, of_agent.keys) == (6, 1, 6)
     assert (of_tenant.objects, of_tenant.agents, of_tenant.calls_are_of_last_hour) == (1, 2, True)
@@ -382,9 +382,9 @@ def test_preview_counts_thousands_of_ids(agent: Agent) -> None:
     today = timezone.now().date()
     DailyUse.unscoped.create(subject="k1", day=today, tenant=agent.tenant, uses=7)
 
-    touched = preview(Selection(Kind.DELETE_KEYS, tuple(f"k{number}" for number in range(3000))))
+    found = preview_selection(Selection(Kind.DELETE_KEYS, tuple(f"k{number}" for number in range(3000))))
 
-    assert (touched.objects, touched.calls) == (3000, 7)
+    assert (found.objects, found.calls) == (3000, 7)
 
 
 @pytest.mark.embedded

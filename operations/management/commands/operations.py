@@ -10,7 +10,7 @@ from core.commands.subcommands import Options, SubcommandsCommand
 from core.http.responses import utc_text
 from operations import services
 from operations.models import BulkOperation
-from operations.preview import preview
+from operations.preview import preview_selection
 from operations.selections import Selection
 
 EXIT_CODES = (
@@ -54,13 +54,13 @@ class Command(SubcommandsCommand):
             agent_id=options["agent"],
             status=options["status"],
         )
-        touched = preview(selection)
+        preview = preview_selection(selection)
         if not options["yes"]:
-            what = f"{touched.objects} objects, {touched.agents} agents, {touched.keys} keys"
+            what = f"{preview.objects} objects, {preview.agents} agents, {preview.keys} keys"
             raise CommandError(
                 f"This would touch {what}. Nothing has changed; run it again with --yes", returncode=ExitCode.REFUSED
             )
-        row = services.start(actor=self.actor, selection=selection, typed=touched.objects)
+        row = services.start(actor=self.actor, selection=selection, typed=preview.objects)
         self._write(row, options)
 
     def list(self, options: Options) -> None:
