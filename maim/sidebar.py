@@ -19,7 +19,7 @@ class Attention(NamedTuple):
     gauge: GaugeName
     title: Any
     icon: str
-    right: str
+    permission: str
     page: str
     part: str  # of the page: a query, or an anchor
 
@@ -50,7 +50,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _attention(request: HttpRequest) -> list[dict[str, Any]]:
-    allowed = [each for each in ATTENTION if request.user.has_perm(each.right)]
+    allowed = [each for each in ATTENTION if request.user.has_perm(each.permission)]
     measured = gauges.read() if allowed else {}
     items = [
         {

@@ -26,9 +26,9 @@ from core.admin_forms import show_error
 from core.admin_list import KeysetChangeList
 from core.errors import DomainError
 from operations import services
+from operations.access import OperationNotFound, get_operation, kinds_for
 from operations.models import BulkOperation
 from operations.preview import Preview, preview_selection
-from operations.rights import kinds_for
 from operations.selections import Kind, Selection
 
 # Outcomes that the page shows; `manage.py operations show` has all.
@@ -161,8 +161,8 @@ class BulkOperationAdmin(ReadOnlyAdmin):
     def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the progress for the page's script."""
         try:
-            row = services.get_operation(actor_of(request), unquote(object_id))
-        except services.OperationNotFound as error:
+            row = get_operation(actor_of(request), unquote(object_id))
+        except OperationNotFound as error:
             return JsonResponse({"detail": str(error.detail)}, status=404)
         state = {"done": row.done, "total": row.total, "state": row.get_state_display(), "is_open": row.is_open}
         return JsonResponse(state, headers={"Cache-Control": "no-store"})
@@ -173,7 +173,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         actor: Actor = actor_of(request)
         try:
-            row = services.get_operation(actor, unquote(object_id))
+            row = get_operation(actor, unquote(object_id))
             services.cancel(actor=actor, operation=row)
             self.message_user(request, gettext("The operation is cancelled. What is done stays."))
         except DomainError as error:

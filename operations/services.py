@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from core import audit
 from core.actor import Actor
 from core.db import transactional
-from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.errors import Conflict, Forbidden, Invalid
+from operations.access import OperationNotFound, kinds_for
 from operations.models import BulkOperation, Outcome
-from operations.rights import kinds_for
 from operations.selections import Kind, Selection
 
 # Beyond this number of objects, whoever starts the operation has to type the number.
@@ -22,28 +22,6 @@ TYPED_BEYOND = 100
 KEPT_FOR = timedelta(days=90)
 # For so long the sidebar shows an operation that failed.
 NOTICED_FOR = timedelta(days=7)
-
-
-class OperationNotFound(NotFound):
-    message = _("There is no bulk operation with this id")
-
-
-def operations_for(actor: Actor) -> QuerySet[BulkOperation]:
-    """Return all bulk operations, newest first, without their selections, which may be of thousands of ids.
-
-    Raise Forbidden for actors who are not trusted with every tenant.
-    """
-    if not actor.is_trusted:
-        raise Forbidden
-    return BulkOperation.objects.order_by("-created_at", "-id").defer("selection")
-
-
-def get_operation(actor: Actor, operation_id: str) -> BulkOperation:
-    """Return a bulk operation. Raise OperationNotFound, and Forbidden."""
-    row = operations_for(actor).filter(pk=operation_id).first()
-    if row is None:
-        raise OperationNotFound
-    return row
 
 
 def outcomes_of(operation: BulkOperation, *, all_of_them: bool) -> QuerySet[Outcome]:
@@ -59,7 +37,7 @@ def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> Bu
     For more than TYPED_BEYOND objects, `typed` has to be their number. Raise Forbidden, and Invalid for a selection of
     nothing and for another number.
     """
-    _check_right(actor, selection.kind)
+    _check_permission(actor, selection.kind)
     frozen = selection.frozen()
     total = frozen.size()
     if not total:
@@ -86,7 +64,7 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
 
     Raise Forbidden, OperationNotFound, and Conflict if it has ended.
     """
-    _check_right(actor, Kind(operation.kind))
+    _check_permission(actor, Kind(operation.kind))
     row = BulkOperation.objects.select_for_update().filter(pk=operation.pk).first()
     if row is None:
         raise OperationNotFound
@@ -112,7 +90,7 @@ def sweep() -> int:
     return sum(old.filter(pk=pk).delete()[1].get(label, 0) for pk in list(old.values_list("pk", flat=True)))
 
 
-def _check_right(actor: Actor, kind: Kind) -> None:
+def _check_permission(actor: Actor, kind: Kind) -> None:
     if kind not in kinds_for(actor):
         raise Forbidden
 

@@ -20,6 +20,7 @@ from core import epoch
 from core.errors import Conflict, Forbidden, Invalid
 from core.models import AuditEntry, DeletedObject
 from operations import kinds, services
+from operations.access import get_operation
 from operations.kinds import Change
 from operations.models import BulkOperation, Outcome
 from operations.preview import preview_selection
@@ -356,7 +357,7 @@ def test_people_have_no_bulk_operations(alice: Person, agent: Agent) -> None:
     with pytest.raises(Forbidden):
         services.cancel(actor=alice.actor, operation=row)
     with pytest.raises(Forbidden):
-        services.get_operation(alice.actor, row.pk)
+        get_operation(alice.actor, row.pk)
 
 
 # ---- preview, sweep, command

@@ -35,7 +35,7 @@ from tests.support.people import make_agent, make_key, register
 
 MOST_QUERIES = 15
 # Rows that a page may read for each that it shows, and single rows that any page reads: its session, its operator's
-# rights, a tenant's or an agent's name.
+# permissions, a tenant's or an agent's name.
 PER_ROW, SINGLE = 20, 100
 _NOBODY = "nobody-is-called-this"
 _PALETTE = "/admin/search/"

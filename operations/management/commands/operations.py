@@ -9,6 +9,7 @@ from core.commands.options import add_json, integer_between
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.http.responses import utc_text
 from operations import services
+from operations.access import get_operation, operations_for
 from operations.models import BulkOperation
 from operations.preview import preview_selection
 from operations.selections import Selection
@@ -64,7 +65,7 @@ class Command(SubcommandsCommand):
         self._write(row, options)
 
     def list(self, options: Options) -> None:
-        documents = [_document(row) for row in services.operations_for(self.actor)[: options["limit"]]]
+        documents = [_document(row) for row in operations_for(self.actor)[: options["limit"]]]
         if options["json"]:
             self.out.json({"items": documents})
             return
@@ -73,7 +74,7 @@ class Command(SubcommandsCommand):
         self.out.table([column.replace("_", " ").upper() for column in columns], rows)
 
     def show(self, options: Options) -> None:
-        row = services.get_operation(self.actor, options["id"])
+        row = get_operation(self.actor, options["id"])
         outcomes = services.outcomes_of(row, all_of_them=options["all"])
         found = list(outcomes.values_list("object_id", "result", "detail")[:_MOST])
         if options["json"]:
@@ -86,7 +87,7 @@ class Command(SubcommandsCommand):
             self.out.table(["OBJECT", "OUTCOME", "REASON"], found)
 
     def cancel(self, options: Options) -> None:
-        row = services.get_operation(self.actor, options["id"])
+        row = get_operation(self.actor, options["id"])
         self._write(services.cancel(actor=self.actor, operation=row), options)
 
     def _write(self, row: BulkOperation, options: Options) -> None:
