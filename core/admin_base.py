@@ -34,7 +34,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 from core.actor import Actor, ActorKind
 from core.admin_columns import change_url, column_of, link_to
 from core.admin_deletion import check_typed_number, deletion_of
-from core.admin_fields import JSONFormField, LinesFormField, PartsFormField, parts_text, pretty
+from core.admin_fields import JSONFormField, JSONObjectFormField, LinesFormField, json_object_text, pretty
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ServiceForm, stored_digest
 from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
 from core.admin_search import SEARCH, searched_list_url
@@ -46,7 +46,7 @@ from core.fields import JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
 from core.http.limit_fields import LimitField
 from core.http.request_context import RequestContext
-from core.limits import PART_LABELS
+from core.limits import LIMIT_LABELS
 
 _REFUSAL = "maim_refusal"
 # The lookups of Django's own filters.
@@ -89,8 +89,8 @@ class OperatorAdmin(ModelAdmin):
     # Functions that mask fields with secrets; no page shows the stored values.
     masks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     body: type[serializers.Serializer[Any]]
-    # What the forms call the members of limits.
-    part_labels: ClassVar[Mapping[str, Text]] = PART_LABELS
+    # The labels of the inputs for limits.
+    limit_labels: ClassVar[Mapping[str, Text]] = LIMIT_LABELS
     formfield_overrides = {  # type: ignore[misc, assignment]  # unfold takes less than Django
         models.TextField: {
             "widget": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
@@ -199,7 +199,7 @@ class OperatorAdmin(ModelAdmin):
                 return self.get_empty_value_display()
             shape = self._shape_of(name)
             if isinstance(shape, LimitField):
-                return parts_text(value, shape, self.part_labels)
+                return json_object_text(value, shape, self.limit_labels)
             return format_html("<pre>{}</pre>", pretty(value))
 
         document.__name__ = name
@@ -226,7 +226,7 @@ class OperatorAdmin(ModelAdmin):
             "help_text": options.get("help_text", db_field.help_text),
         }
         if isinstance(shape, LimitField):
-            return PartsFormField(**shared, labels=self.part_labels)
+            return JSONObjectFormField(**shared, labels=self.limit_labels)
         return (LinesFormField if isinstance(shape, serializers.ListField) else JSONFormField)(**shared)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

@@ -110,8 +110,8 @@ class TenantAdmin(ConfigAdmin):
     inlines = (Members, NewMembers)
     actions = ("suspend", "resume")
     body = InternalTenantUpdateRequest
-    part_labels = {
-        **OperatorAdmin.part_labels,
+    limit_labels = {
+        **OperatorAdmin.limit_labels,
         "agents": _("Agents"),
         "keys": _("API keys"),
         "members": _("Members"),
