@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from core import audit_export
 from core.actor import KIND_NAMES, ActorKind
 from core.admin_base import ReadOnlyAdmin, actor_of
-from core.admin_list import found_rows, ids_found
+from core.admin_list import search_ids, search_page
 from core.display import DisplayName
 from core.errors import DomainError, Text
 from core.http.operations import JSON_LINES
@@ -98,7 +98,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         number = getattr(request, _EXPORTED, self.list_per_page + 1)
         term = search_term.strip()
         named = [Q(**{column: pk}) for pk, columns in self._named(request, term) for column in columns]
-        return found_rows(request, queryset, self.search_fields, term, number, others=named), False
+        return search_page(request, queryset, self.search_fields, term, number, others=named), False
 
     def _named(self, request: HttpRequest, term: str) -> Iterator[tuple[str, Sequence[str]]]:
         """Yield the ids of the first rows whose names begin with a term, and the columns in which they may be."""
@@ -108,7 +108,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         for each in searched if term else ():
             names = [field for field in each.palette_fields if field.endswith("__startswith")]
             columns = ("object_id", "actor_id") if issubclass(each.model, get_user_model()) else ("object_id",)
-            yield from ((pk, columns) for pk in ids_found(each.get_queryset(request), names, term, _NAMED))
+            yield from ((pk, columns) for pk in search_ids(each.get_queryset(request), names, term, _NAMED))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)

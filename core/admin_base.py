@@ -36,7 +36,7 @@ from core.admin_columns import change_url, column_of, link_to
 from core.admin_deletion import check_typed_number, deletion_of
 from core.admin_fields import JSONFormField, JSONObjectFormField, LinesFormField, json_object_text, pretty
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ServiceForm, stored_digest
-from core.admin_list import KeysetChangeList, UncountedPaginator, first_found, found_rows
+from core.admin_list import KeysetChangeList, UncountedPaginator, search, search_page
 from core.admin_search import SEARCH, searched_list_url
 from core.changes import change_all
 from core.db import transactional_and_propagated
@@ -146,11 +146,11 @@ class OperatorAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         """Return the rows that any of `search_fields` finds."""
-        return found_rows(request, queryset, self.search_fields, search_term.strip(), self.list_per_page + 1), False
+        return search_page(request, queryset, self.search_fields, search_term.strip(), self.list_per_page + 1), False
 
     def found_by_palette(self, request: HttpRequest, term: str, number: int) -> list[Any]:
         """Return the first rows that the command palette shows for a term."""
-        return first_found(self.get_queryset(request), self.palette_fields, term, number)
+        return search(self.get_queryset(request), self.palette_fields, term, number)
 
     def is_secret(self, text: str) -> bool:
         """Return whether a text looks like a secret of one of these rows, which belongs in no URL."""

@@ -23,21 +23,21 @@ from core.listing import ids_of, ids_of_all, rows_in_order
 from core.naming import begins_with
 from core.text import fold, fold_name
 
-# Rows found by the beginning of a name, in the order of names.
+# Rows of a list found by the beginning of a name, in the order of names.
 MAX_NAMES = 100
 
 
-def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> QuerySet[Any, Any]:
-    """Return the ids of the first rows of the page that the request asks for. Raise IncorrectLookupParameters."""
+def page_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> QuerySet[Any, Any]:
+    """Return the ids of so many rows from where the requested page begins. Raise IncorrectLookupParameters."""
     position = request.GET.get(PAGE_VAR)
     try:
-        part = rows if position is None else Order.of(rows).after(rows, position)
+        rows_after = rows if position is None else Order.of(rows).after(rows, position)
     except InvalidPosition as error:
         raise IncorrectLookupParameters from error
-    return ids_of(part)[:number]
+    return ids_of(rows_after)[:number]
 
 
-def found_rows(
+def search_page(
     request: HttpRequest,
     rows: QuerySet[Any],
     fields: Sequence[str],
@@ -46,33 +46,34 @@ def found_rows(
     *,
     others: Sequence[Q] = (),
 ) -> QuerySet[Any]:
-    """Return the rows that a search finds in any of the fields (`OperatorAdmin`), or by any of the other conditions.
+    """Return the rows in which the term matches any of the fields (`OperatorAdmin`), or any other condition holds.
 
-    For a page of a list these are the first rows that each field finds, because MariaDB would sort all of them.
+    For a page of a list these are the first rows for each field, because MariaDB would sort all of them.
     """
     if not term:
         return rows
     conditions = [*(_condition(rows, field, term) for field in fields), *others]
     if request.method == "POST":  # an action, which names its rows
         return rows.filter(reduce(or_, conditions))
-    pages = (first_ids(request, rows.filter(condition), number) for condition in conditions)
+    pages = (page_ids(request, rows.filter(condition), number) for condition in conditions)
     return rows.filter(pk__in=set(ids_of_all(pages)))
 
 
-def first_found(rows: QuerySet[Any], fields: Sequence[str], term: str, number: int) -> list[Any]:
-    """Return the first rows that any of the fields (`OperatorAdmin`) finds, each in its own index."""
-    return rows_in_order(rows, list(dict.fromkeys(ids_found(rows, fields, term, number)))[:number])
+def search(rows: QuerySet[Any], fields: Sequence[str], term: str, number: int) -> list[Any]:
+    """Return at most so many rows in which the term matches any of the fields (`OperatorAdmin`)."""
+    return rows_in_order(rows, search_ids(rows, fields, term, number)[:number])
 
 
-def ids_found(rows: QuerySet[Any], fields: Iterable[str], term: str, number: int) -> list[Any]:
-    """Return the ids of the first rows that each of the fields finds, those of one field after those of another."""
-    return ids_of_all(_first_ids_of_field(rows, field, term, number) for field in fields)
+def search_ids(rows: QuerySet[Any], fields: Iterable[str], term: str, number: int) -> list[Any]:
+    """Return the ids of so many rows for each of the fields, which are searched in an index of their own."""
+    return list(dict.fromkeys(ids_of_all(_search_field(rows, field, term, number) for field in fields)))
 
 
-def _first_ids_of_field(rows: QuerySet[Any], field: str, term: str, number: int) -> QuerySet[Any, Any]:
+def _search_field(rows: QuerySet[Any], field: str, term: str, number: int) -> QuerySet[Any, Any]:
+    """Return the ids of the first rows in which the term matches the field."""
     column, _separator, lookup = field.rpartition("__")
     if lookup == "startswith":
-        return _ids_by_beginning(rows, column, term, number)
+        return _ids_by_prefix(rows, column, term, number)
     return ids_of(rows.filter(_condition(rows, field, term)).order_by())[:number]
 
 
@@ -80,13 +81,13 @@ def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
     """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
     column, _separator, lookup = field.rpartition("__")
     if lookup == "startswith":
-        return Q(pk__in=list(_ids_by_beginning(rows, column, term, MAX_NAMES)))
+        return Q(pk__in=list(_ids_by_prefix(rows, column, term, MAX_NAMES)))
     if _is_number(rows, field) and not term.isdecimal():
         return Q(pk__in=[])
     return Q(**{field: fold(term) if field.endswith("_folded") else term})
 
 
-def _ids_by_beginning(rows: QuerySet[Any], column: str, term: str, number: int) -> QuerySet[Any, Any]:
+def _ids_by_prefix(rows: QuerySet[Any], column: str, term: str, number: int) -> QuerySet[Any, Any]:
     """Return the ids of the first rows whose folded text begins with the term, in the order of the texts."""
     prefix = fold_name(term) if column == "name_folded" else fold(term)
     return ids_of(rows.filter(begins_with(column, prefix)).order_by(column))[:number]
@@ -121,7 +122,7 @@ class KeysetChangeList(ChangeList):
         return rows if rows.query.select_related else self.apply_select_related(rows)
 
     def get_results(self, request: HttpRequest) -> None:
-        ids = list(first_ids(request, self.queryset, self.list_per_page + 1))
+        ids = list(page_ids(request, self.queryset, self.list_per_page + 1))
         self.result_list = rows_in_order(self.get_rows(), ids[: self.list_per_page])
         order = Order.of(self.queryset)
         if len(ids) > self.list_per_page and self.result_list:
