@@ -21,6 +21,7 @@ from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.outcomes import INSTALLATION, Outcomes
 from apikeys.refusals import Refused
 from core.db import transactional
+from core.fields import stored_time
 from core.idempotency import Batch, is_repeat
 from tenants.models import Tenant
 
@@ -126,7 +127,7 @@ def add(
     to_keys = [(key_id, number, last.replace(tzinfo=None)) for key_id, (number, last) in sorted(keys.items())]
     latest = timezone.now() + _CLOCK_DIFFERENCE
     with connection.cursor() as cursor:
-        arguments = {"uses": orjson.dumps(to_keys).decode(), "latest": latest.replace(tzinfo=None).isoformat(" ")}
+        arguments = {"uses": orjson.dumps(to_keys).decode(), "latest": stored_time(latest)}
         cursor.execute(_ADD_TO_KEYS[connection.vendor], arguments)
         cursor.execute(_ADD_TO_DAYS[connection.vendor], [orjson.dumps(days).decode()])
     for secret_id, last in sorted(last_of_secrets.items()):

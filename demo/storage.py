@@ -18,9 +18,9 @@ from accounts.models import User
 from agents.models import Agent, AgentActivity, ConfigVersion
 from apikeys.models import ApiKey, KeySecret, Notice, Refusal, UsageLogEntry
 from core import epoch
-from core.audit_chain.entries import time_of
 from core.db import transactional_and_propagated
 from core.errors import Conflict
+from core.fields import parse_stored_time
 from core.locks import Locked
 from core.models import Approval, AuditEntry, Epoch, Invalidation, Lock
 from core.prepared_writes import insert_all, insert_values
@@ -114,7 +114,7 @@ def _row_of(model: type[models.Model], values: Sequence[Any]) -> models.Model:
     """Return the row that has these stored values."""
     return model(
         **{
-            field.attname: time_of(value) if isinstance(field, models.DateTimeField) else value
+            field.attname: parse_stored_time(value) if isinstance(field, models.DateTimeField) else value
             for field, value in zip(model._meta.concrete_fields, values, strict=True)
         }
     )

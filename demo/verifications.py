@@ -18,7 +18,7 @@ from apikeys.models import ApiKey, DailyRefusals, FiveMinuteCount, HourCount, Mi
 from apikeys.outcomes import FIVE_MINUTES_KEPT_FOR, INSTALLATION
 from apikeys.periods import DAY, FIVE_MINUTES, HOUR, MINUTE, start_of
 from apikeys.verification import VALID, VerdictCode
-from core.audit_chain.entries import time_text
+from core.fields import stored_time
 from demo.context import Context
 from demo.population import Bot, Site
 
@@ -60,7 +60,7 @@ class Verifications:
         self._last_slot = (context.now - self._recent) // FIVE_MINUTES
         busy = [_BUSY[slot // _SLOTS_OF_HOUR % 24] for slot in range(2 * _SLOTS_OF_DAY)]
         self._busy = [0, *accumulate(busy)]
-        self._texts = [time_text(self._recent + slot * FIVE_MINUTES) for slot in range(2 * _SLOTS_OF_DAY)]
+        self._texts = [stored_time(self._recent + slot * FIVE_MINUTES) for slot in range(2 * _SLOTS_OF_DAY)]
         self._kept_since = (start_of(context.now, HOUR) - FIVE_MINUTES_KEPT_FOR - self._recent) // FIVE_MINUTES
         self._of_agents: Counter[tuple[str, int]] = Counter()
         self._of_tenants: Counter[tuple[str, int]] = Counter()
@@ -114,9 +114,9 @@ class Verifications:
         self._finish_refusals()
         self._add_unknown()
         for (subject, minute, outcome), number in sorted(self._minutes.items()):
-            self._storage.add_count(MinuteCount, subject, time_text(minute), outcome, number)
+            self._storage.add_count(MinuteCount, subject, stored_time(minute), outcome, number)
         for (subject, hour, outcome), number in sorted(self._hours.items()):
-            self._storage.add_count(HourCount, subject, time_text(hour), outcome, number)
+            self._storage.add_count(HourCount, subject, stored_time(hour), outcome, number)
         self._finish_days(uses)
 
     def _some_slots(self, first: int, last: int, number: int) -> list[int]:
@@ -147,7 +147,7 @@ class Verifications:
 
     def _write_hour(self, tenant_id: str, hour: datetime, outcome: str, number: int) -> None:
         """Write an hour of a tenant that has no other part, and add it to the installation's."""
-        self._storage.add_count(HourCount, tenant_id, time_text(hour), outcome, number)
+        self._storage.add_count(HourCount, tenant_id, stored_time(hour), outcome, number)
         self._hours[INSTALLATION, hour, outcome] += number
 
     def _add_minute(self, tenant_id: str, minute: datetime, outcome: str, number: int) -> None:
@@ -218,7 +218,7 @@ class Verifications:
 
     def _write_buckets(self, length: timedelta, start: datetime, buckets: Counter[int]) -> None:
         for bucket, number in sorted(buckets.items()):
-            self._storage.add_count(VerificationTime, length // MINUTE, time_text(start), bucket, number)
+            self._storage.add_count(VerificationTime, length // MINUTE, stored_time(start), bucket, number)
 
     def _durations(self, number: int) -> Counter[int]:
         """Return the buckets of so many verifications."""

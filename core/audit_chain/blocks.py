@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Mapping
 
 from core.audit_chain import signing
-from core.audit_chain.entries import time_text
 from core.audit_chain.signing import Check
+from core.fields import stored_time
 from core.models import AuditBlock
 
 # Entries of a block.
@@ -23,11 +23,11 @@ def message(block: AuditBlock) -> bytes:
     return signing.message(
         "audit block",
         block.number,
-        time_text(block.made_at),
+        stored_time(block.made_at),
         block.reach,
         block.floor,
         block.ids,
-        time_text(block.newest),
+        stored_time(block.newest),
         block.total,
         block.digest,
         block.marks,

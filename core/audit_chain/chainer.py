@@ -23,6 +23,7 @@ from django.utils import timezone
 from core.audit_chain import blocks, entries, ids, signing
 from core.audit_chain.entries import Entry
 from core.db import ensure_primary
+from core.fields import parse_stored_time
 from core.models import AuditBlock
 
 log = logging.getLogger("maim.audit")
@@ -150,7 +151,7 @@ class Chainer:
         last, now = self._last, timezone.now()
         digests = {entry.id: entry.digest for entry in found}
         times = [last.newest] if last else []
-        times += [moment for entry in found if (moment := entries.time_of(entry.at)) <= now]
+        times += [moment for entry in found if (moment := parse_stored_time(entry.at)) <= now]
         block = AuditBlock(
             number=last.number + 1 if last else 1,
             made_at=now,
