@@ -21,6 +21,7 @@ from demo.keys import Keys, notice_of
 from demo.population import Bot, Population
 from demo.storage import without_checks
 from demo.uses import Uses
+from demo.verifications import Verifications
 from demo.words import ACTIONS, PLATFORMS
 
 KEYS_OF_TENANT, KEYS_OF_AGENT = 100, 10
@@ -73,8 +74,9 @@ class _Filling:
             tenants=max(6, self._number // KEYS_OF_TENANT),
             agents=max(12, self._number // KEYS_OF_AGENT),
         )
-        uses = Uses(self._context, population.bots, population.sites)
-        self._keys = Keys(self._context, population, uses)
+        verifications = Verifications(self._context)
+        uses = Uses(self._context, verifications, population.bots, population.sites)
+        self._keys = Keys(self._context, population, uses, verifications)
         measured = self._write_births(progress)
         uses.finish()
         self._write_logs()

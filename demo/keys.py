@@ -14,6 +14,7 @@ from core.limits import Period
 from demo.context import Context
 from demo.population import Bot, Population
 from demo.uses import DAYS, Uses
+from demo.verifications import Verifications
 from demo.words import LEAKS
 from tenants.audit_log import REPORT_LEAK
 
@@ -28,14 +29,14 @@ _REFUSED_SINCE = timedelta(days=7)
 class Keys:
     """Keys by chance. What is written at the end, in the order of time, is collected meanwhile."""
 
-    def __init__(self, context: Context, population: Population, uses: Uses) -> None:
+    def __init__(self, context: Context, population: Population, uses: Uses, verifications: Verifications) -> None:
         self.refusals: list[Refusal] = []
         self.notices: list[tuple[datetime, Event]] = []
         self.leaked: list[tuple[ApiKey, KeySecret]] = []
         self._context = context
         self._random, self._now = context.random, context.now
         self._population = population
-        self._uses = uses
+        self._uses, self._verifications = uses, verifications
 
     def born(self, bot: Bot, key_id: str, at: datetime) -> None:
         """Write a key of an agent, with its secrets, its uses and its history."""
@@ -136,7 +137,7 @@ class Keys:
         since = max(since, self._now - _REFUSED_SINCE)
         for _ in range(self._random.randrange(1, 4)):
             at = since + (self._now - since) * self._random.random()
-            self._uses.refuse(key, at, code, self._random.randrange(1, 20))
+            self._verifications.refuse(key, at, code, self._random.randrange(1, 20))
             refusal = Refusal(
                 tenant_id=key.tenant_id,
                 agent_id=bot.row.pk,

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, time, timedelta
 from apikeys.models import ApiKey, DailyUse
 from apikeys.outcomes import INSTALLATION
 from apikeys.periods import DAY
-from apikeys.verification import VerdictCode
 from demo.context import Context
 from demo.population import Bot, Site
 from demo.verifications import Verifications
@@ -20,13 +19,15 @@ DAYS = 90
 class Uses:
     """Sums of uses, which are kept in flat arrays, because there may be a hundred thousand agents."""
 
-    def __init__(self, context: Context, bots: Sequence[Bot], sites: Sequence[Site]) -> None:
+    def __init__(
+        self, context: Context, verifications: Verifications, bots: Sequence[Bot], sites: Sequence[Site]
+    ) -> None:
         self.first_day = context.now.date() - timedelta(days=DAYS - 1)
         self._storage = context.storage
         self._bots, self._of_bots = bots, array("Q", bytes(8 * DAYS * len(bots)))
         self._sites, self._of_sites = sites, array("Q", bytes(8 * DAYS * len(sites)))
         self._days = [(self.first_day + timedelta(days=day)).isoformat() for day in range(DAYS)]
-        self._verifications = Verifications(context)
+        self._verifications = verifications
 
     def add(self, key: ApiKey, bot: Bot, day: int, number: int) -> tuple[datetime, datetime]:
         """Add uses of a key on a day, counted from `first_day`. Return the period in which the last of them was."""
@@ -41,10 +42,6 @@ class Uses:
     def share_of_day(self, day: int) -> float:
         """Return the part of a day's uses that are over: all but of today."""
         return 1.0 if day < DAYS - 1 else self._verifications.share_of_today
-
-    def refuse(self, key: ApiKey, at: datetime, code: VerdictCode, number: int) -> None:
-        """Add refused verifications of a key."""
-        self._verifications.refuse(key, at, code, number)
 
     def finish(self) -> None:
         """Write the sums of agents, tenants and the installation, and the verifications."""
