@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apikeys.attention import EXPIRES_WITHIN
 from dashboard import gauges
 from dashboard.gauges import GaugeName
+from operations.services import NOTICED_FOR
 
 
 class Attention(NamedTuple):
@@ -39,7 +40,8 @@ ATTENTION = (
     ),
     Attention(
         GaugeName.FAILED_OPERATIONS, _("Failed bulk operations"), "error",
-        "operations.view_bulkoperation", "operations_bulkoperation_changelist", "?state__exact=failed",
+        "operations.view_bulkoperation", "operations_bulkoperation_changelist",
+        f"?failed_within_days={NOTICED_FOR.days}",
     ),
 )  # fmt: skip
 

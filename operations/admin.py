@@ -73,6 +73,20 @@ class StartForm(forms.Form):
         )
 
 
+class FailureFilter(admin.SimpleListFilter):
+    """A filter for the operations that the sidebar counts as failed."""
+
+    title = _("failed")
+    parameter_name = "failed_within_days"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        days = services.NOTICED_FOR.days
+        return [(str(days), _("within %(days)d days") % {"days": days})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[BulkOperation]) -> QuerySet[BulkOperation]:
+        return services.lately_failed(queryset) if self.value() == str(services.NOTICED_FOR.days) else queryset
+
+
 class _OperationList(KeysetChangeList):
     """The list of operations, without their selections, because they are large."""
 
@@ -83,7 +97,7 @@ class _OperationList(KeysetChangeList):
 @admin.register(BulkOperation)
 class BulkOperationAdmin(ReadOnlyAdmin):
     list_display = ("kind", "id", "state", "done", "total", "refused", "actor", "created_at", "ended_at")
-    list_filter = ("state",)
+    list_filter = ("state", FailureFilter)
     search_fields = ("id",)
     search_help_text = _("The id of an operation, in full.")
     ordering = ("-created_at", "-id")

@@ -78,9 +78,9 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
     return row
 
 
-def lately_failed() -> QuerySet[BulkOperation]:
-    """Return the operations that failed within NOTICED_FOR."""
-    return BulkOperation.objects.filter(state=BulkOperation.State.FAILED, ended_at__gt=timezone.now() - NOTICED_FOR)
+def lately_failed(rows: QuerySet[BulkOperation]) -> QuerySet[BulkOperation]:
+    """Return those of the operations that failed within NOTICED_FOR."""
+    return rows.filter(state=BulkOperation.State.FAILED, ended_at__gt=timezone.now() - NOTICED_FOR)
 
 
 def sweep() -> int:
