@@ -156,26 +156,26 @@ class KeyUses(NamedTuple):
     uses: int
 
 
-def busiest_keys(tenant_id: str, first: date, last: date, most: int) -> list[KeyUses]:
+def busiest_keys(tenant_id: str, first: date, last: date, limit: int) -> list[KeyUses]:
     """Return the keys of a tenant with most uses from `first` to `last`, the busiest first."""
     keys, days = ApiKey.objects.in_tenants([tenant_id]), DailyUse.objects.in_tenants([tenant_id])
-    return [KeyUses(key, uses) for key, uses in _busiest(keys, days, first, last, most)]
+    return [KeyUses(key, uses) for key, uses in _busiest(keys, days, first, last, limit)]
 
 
-def busiest_agents(tenant_id: str, first: date, last: date, most: int) -> list[tuple[Agent, int]]:
+def busiest_agents(tenant_id: str, first: date, last: date, limit: int) -> list[tuple[Agent, int]]:
     """Return the agents of a tenant with most uses of their keys like `busiest_keys`, each with the number."""
     agents, days = Agent.objects.in_tenants([tenant_id]), DailyUse.objects.in_tenants([tenant_id])
-    return _busiest(agents, days, first, last, most)
+    return _busiest(agents, days, first, last, limit)
 
 
-def busiest_tenants(first: date, last: date, most: int) -> list[tuple[Tenant, int]]:
+def busiest_tenants(first: date, last: date, limit: int) -> list[tuple[Tenant, int]]:
     """Return the tenants with most uses of their keys like `busiest_keys`, each with the number."""
-    return _busiest(Tenant.objects.all(), DailyUse.unscoped.all(), first, last, most)
+    return _busiest(Tenant.objects.all(), DailyUse.unscoped.all(), first, last, limit)
 
 
-def _busiest(rows: QuerySet[M], days: QuerySet[DailyUse], first: date, last: date, most: int) -> list[tuple[M, int]]:
+def _busiest(rows: QuerySet[M], days: QuerySet[DailyUse], first: date, last: date, limit: int) -> list[tuple[M, int]]:
     counted = days.filter(day__range=(first, last), subject__in=rows.values("pk"))
-    sums = list(counted.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:most])
+    sums = list(counted.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:limit])
     found = rows.in_bulk([subject for subject, _uses in sums])
     return [(found[subject], uses) for subject, uses in sums if subject in found]
 

@@ -21,7 +21,7 @@ from core.admin_columns import change_url
 
 # The name of the button that sends the search of a list.
 SEARCH = "_search"
-_MOST = 5  # of a kind
+_MAX_PER_MODEL = 5
 _MAX_LENGTH = 320  # of an e-mail address, which is the longest
 
 
@@ -42,7 +42,7 @@ def find(site: AdminSite, request: HttpRequest, text: str) -> list[Found]:
         rows = [admin.row_of_secret(request, term)]
     else:
         searched = [each for each in _admins(site, request) if each.palette_fields]
-        rows = [row for each in searched for row in each.found_by_palette(request, term, _MOST)]
+        rows = [row for each in searched for row in each.found_by_palette(request, term, _MAX_PER_MODEL)]
     return [Found(row, str(capfirst(row._meta.verbose_name)), change_url(row)) for row in rows if row is not None]
 
 

@@ -22,7 +22,7 @@ _PERMISSIONS = (["chat"], ["chat", "config_read"], ["chat", "config.*"], ["admin
 _NETWORKS = (["203.0.113.0/24"], ["198.51.100.7/32"], ["10.0.0.0/8", "2001:db8::/32"])
 _GRACE_SECONDS = (0, 3600, 86_400, 7 * 86_400)
 # A day's uses of one key: a few for most, tens of thousands for some.
-_MOST_USES = 50_000
+_MAX_USES = 50_000
 _REFUSED_SINCE = timedelta(days=7)
 
 
@@ -165,7 +165,7 @@ class Keys:
             return
         ratio = random.choices((0.1, 0.25, 0.9), (60, 30, 10))[0] if is_current else 0.05
         days = sorted(random.sample(range(first, last + 1), max(1, int((last + 1 - first) * ratio))))
-        usual = min(random.lognormvariate(1.6, 1.9), _MOST_USES)
+        usual = min(random.lognormvariate(1.6, 1.9), _MAX_USES)
         for day in days:
             number = 1 + int(usual * random.uniform(0.5, 1.5) * self._uses.share_of_day(day))
             key.usage_count += number

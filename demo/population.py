@@ -22,7 +22,7 @@ from tenants.models import Membership, Role, Tenant, TenantStatus, TenantType
 
 HISTORY = timedelta(days=400)
 _MOMENT = timedelta(microseconds=1)
-_MOST_MEMBERS = 40
+_MAX_MEMBERS = 40
 _ROLES = (Role.ADMIN, Role.MEMBER, Role.MEMBER, Role.MEMBER, Role.VIEWER)
 
 
@@ -165,7 +165,7 @@ class Population:
 
     def _write_members(self, site: Site, actor: Actor) -> None:
         tenant, owner = site.row, site.managers[0][1]
-        number = min(_MOST_MEMBERS, int(self._random.paretovariate(0.8)) + 1)
+        number = min(_MAX_MEMBERS, int(self._random.paretovariate(0.8)) + 1)
         for user in self._random.sample(self.users, min(number, len(self.users))):
             if user.pk == owner.pk:
                 continue

@@ -29,7 +29,7 @@ _DURATION_MINUTES = timedelta(hours=2)
 _BUSY = (9, 10, 10, 9, 8, 9, 11, 12, 12, 11, 10, 10, 12, 14, 13, 9, 5, 3, 2, 1, 1, 2, 4, 7)
 _PERIODS_OF_HOUR, _PERIODS_OF_DAY = HOUR // FIVE_MINUTES, DAY // FIVE_MINUTES
 # A bot calls several times when somebody talks to it.
-_BURST, _MOST_BURSTS = 5, 200
+_BURST, _MAX_BURSTS = 5, 200
 # A day with fewer uses is of a few hours.
 _FEW = 200
 # Per mille of verifications in each bucket of durations: half take less than 100 µs, one in a hundred milliseconds.
@@ -85,7 +85,7 @@ class Verifications:
         """Add valid verifications of a key on a recent day. Return the period in which the last of them was."""
         first = self._period_of(max(day, key.created_at))
         last = min(self._period_of(day) + _PERIODS_OF_DAY - 1, self._last_period)
-        periods = self._choose_periods(first, last, min(1 + number // _BURST, _MOST_BURSTS))
+        periods = self._choose_periods(first, last, min(1 + number // _BURST, _MAX_BURSTS))
         for period, part in zip(periods, _parts(number, len(periods)), strict=True):
             if period >= self._first_kept_period:
                 self._storage.add_count(FiveMinuteCount, key.pk, self._stored_starts[period], VALID, part)

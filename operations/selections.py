@@ -23,7 +23,7 @@ from core.fields import ID_LENGTH
 from operations.models import BulkOperation
 from tenants.models import Tenant
 
-MOST_IDS = 10_000
+MAX_IDS = 10_000
 Kind = BulkOperation.Kind
 
 _MODELS: dict[Kind, type[Any]] = {
@@ -63,7 +63,7 @@ class Selection(NamedTuple):
 
     def frozen(self) -> Selection:
         """Return the selection with duplicate ids removed and the time set. Raise Invalid if it selects nothing."""
-        if len(self.ids) > MOST_IDS:
+        if len(self.ids) > MAX_IDS:
             raise Invalid({"ids": [_("At most 10,000 ids can be given; select by tenant or agent instead")]})
         owners = {name: getattr(self, name) for name in ("tenant_id", "agent_id") if getattr(self, name)}
         if self.ids and (owners or self.status):

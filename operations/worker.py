@@ -27,7 +27,7 @@ log = logging.getLogger("maim.operations")
 # Longer than a chunk takes on a busy machine.
 LEASE = timedelta(seconds=60)
 # A chunk that fails so often fails for a reason that waiting does not mend.
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 
 
 class Worker:
@@ -106,7 +106,7 @@ class Worker:
             return
         row.failures += 1
         row.problem = "A chunk of objects failed; the log of maim.operations says why"
-        if row.failures >= MOST_FAILURES:
+        if row.failures >= MAX_FAILURES:
             _end(row, BulkOperation.State.FAILED)
         row.save(update_fields=["failures", "problem", "state", "ended_at"])
 

@@ -12,7 +12,7 @@ from core.fields import stored_time
 from core.models import AuditBlock
 
 # Entries of a block.
-MOST_ENTRIES = 1000
+MAX_ENTRIES = 1000
 MARK_BYTES = 4
 # What the first block has for the hash of the one before.
 NO_HASH = ""

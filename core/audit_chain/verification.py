@@ -159,7 +159,7 @@ class _Verification:
         is_linked = self._check_link(block)
         floor = self._previous.floor if self._previous else 0
         try:
-            named = ids.parse(block.ids, at_most=blocks.MOST_ENTRIES)
+            named = ids.parse(block.ids, at_most=blocks.MAX_ENTRIES)
         except ValueError:
             named = []
         found = {each: self._waiting.pop(each) for each in named if each in self._waiting}

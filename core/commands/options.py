@@ -54,12 +54,12 @@ def add_limits(parser: argparse._ActionsContainer, *, may_end: bool = False) -> 
     )
 
 
-def integer_between(least: int, most: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers from `least` to `most`."""
+def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `minimum` to `maximum`."""
 
     def number(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        if not text.isascii() or not text.isdecimal() or not minimum <= int(text[:20]) <= maximum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
         return int(text)
 
     return number

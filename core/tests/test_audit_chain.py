@@ -122,7 +122,7 @@ class TestUntouched:
         assert AuditEntry.objects.get(id=entry_id).signature == SIGNATURE_OF_TODAY
 
     def test_many_entries_become_several_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(blocks, "MOST_ENTRIES", 4)
+        monkeypatch.setattr(blocks, "MAX_ENTRIES", 4)
         write(10)
 
         assert Chainer().chain_all() == 10

@@ -19,12 +19,12 @@ from core.undo.parts import Part
 # Of JSON, before it is compressed and sealed. A row may be larger, and is a chunk by itself then.
 CHUNK_BYTES = 1024 * 1024
 # The copy is written in the deletion's transaction. A larger object is deleted without one: its deletion must not fail.
-MOST_BYTES = 256 * CHUNK_BYTES
+MAX_BYTES = 256 * CHUNK_BYTES
 _LEVEL = 1  # of zlib, which takes a third of the time of the default for a tenth more bytes
 
 
 class TooLarge(Exception):
-    """A deleted object with more than MOST_BYTES of content."""
+    """A deleted object with more than MAX_BYTES of content."""
 
 
 class StoredRows(NamedTuple):
@@ -69,7 +69,7 @@ class ChunkWriter:
     def flush(self) -> None:
         """Write what is left. Raise TooLarge."""
         self._total += self._bytes
-        if self._total > MOST_BYTES:
+        if self._total > MAX_BYTES:
             raise TooLarge
         if self._rows:
             self._number += 1

@@ -110,7 +110,7 @@ def rename_taken(rows: Sequence[NamedModel], restoration: Restoration, *, among:
                 getattr(row, row.name_field),
                 row.pk,
                 lambda name: not among.filter(name_folded=fold_name(name)).exists(),
-                most=field.max_length,
+                max_length=field.max_length,
             )
             row.set_name(name)
             restoration.renamed[row.pk] = name

@@ -25,7 +25,7 @@ from operations.kinds import Change
 from operations.models import BulkOperation, Outcome
 from operations.preview import preview_selection
 from operations.selections import Kind, Selection
-from operations.worker import LEASE, MOST_FAILURES, Worker
+from operations.worker import LEASE, MAX_FAILURES, Worker
 from tenants.models import Tenant, TenantStatus
 from tests.support.commands import run
 from tests.support.operators import Operator, url
@@ -252,13 +252,13 @@ def test_chunk_that_fails_again_and_again_ends_the_operation(agent: Agent, monke
     monkeypatch.setitem(kinds.CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
     row = start(Kind.DISABLE_KEYS, agent_id=agent.pk)
     failing = Worker()
-    for _attempt in range(MOST_FAILURES):
+    for _attempt in range(MAX_FAILURES):
         with pytest.raises(OperationalError):
             failing.work()
 
     assert not failing.work()
     row.refresh_from_db()
-    assert (row.state, row.done, row.failures) == (State.FAILED, 0, MOST_FAILURES)
+    assert (row.state, row.done, row.failures) == (State.FAILED, 0, MAX_FAILURES)
     assert "log" in row.problem
     assert set(statuses()) == {"active"}, "a failed chunk changes nothing"
 
@@ -270,7 +270,7 @@ def test_fault_in_one_operation_does_not_stop_those_after_it(agent: Agent, monke
     monkeypatch.setitem(kinds.CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
     faulty, sound = start(Kind.DISABLE_KEYS, "k0"), start(Kind.DELETE_KEYS, "k1")
     worker = Worker()
-    for _attempt in range(MOST_FAILURES):
+    for _attempt in range(MAX_FAILURES):
         with pytest.raises(KeyError):
             worker.work()
 

@@ -33,7 +33,7 @@ from tests.support.large_tables import empty_tables
 from tests.support.operators import Operator, sign_in, url
 from tests.support.people import make_agent, make_key, register
 
-MOST_QUERIES = 15
+MAX_QUERIES = 15
 # Rows that a page may read for each that it shows, and single rows that any page reads: its session, its operator's
 # permissions, a tenant's or an agent's name.
 PER_ROW, SINGLE = 20, 100
@@ -70,7 +70,7 @@ class Measured(NamedTuple):
 
     def is_too_much(self) -> bool:
         """Return whether these are too many queries, or rows for what is shown, or a large table is read whole."""
-        if self.queries > MOST_QUERIES:
+        if self.queries > MAX_QUERIES:
             return True
         is_counted = any(re.match(pattern, self.name) for pattern in COUNTED)
         return not is_counted and (self.reads > PER_ROW * self.shown + SINGLE or bool(self.scans))

@@ -18,7 +18,7 @@ EXIT_CODES = (
     "Exit status: 0, it is done, or queued; 1, a rule or the input forbids it, and nothing has changed; 2, the command "
     "line is wrong; 3, there is no such operation; 5, the database does not answer."
 )
-_MOST = 10_000
+_MAX_LIMIT = 10_000
 
 
 class Command(SubcommandsCommand):
@@ -38,7 +38,7 @@ class Command(SubcommandsCommand):
         start.add_argument("--status", default="", help="only objects with this status")
         start.add_argument("--yes", action="store_true", help="start it")
         found = add("list", self.list, "Lists operations, newest first")
-        found.add_argument("--limit", type=integer_between(1, _MOST), default=20, help="how many at most (20)")
+        found.add_argument("--limit", type=integer_between(1, _MAX_LIMIT), default=20, help="how many at most (20)")
         show = add("show", self.show, "Shows an operation with the objects that were not changed")
         show.add_argument("--all", action="store_true", help="show the outcome of every object")
         cancel = add("cancel", self.cancel, "Cancels an operation; what is done stays")
@@ -76,7 +76,7 @@ class Command(SubcommandsCommand):
     def show(self, options: Options) -> None:
         row = get_operation(self.actor, options["id"])
         outcomes = services.outcomes_of(row, all_of_them=options["all"])
-        found = list(outcomes.values_list("object_id", "result", "detail")[:_MOST])
+        found = list(outcomes.values_list("object_id", "result", "detail")[:_MAX_LIMIT])
         if options["json"]:
             items = [dict(zip(("object_id", "result", "detail"), each, strict=True)) for each in found]
             self.out.json({**_document(row), "outcomes": items})
