@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from core import audit_export
 from core.actor import KIND_NAMES, ActorKind
 from core.admin_base import ReadOnlyAdmin, actor_of
-from core.admin_list import search_ids, search_page
+from core.admin_search import search_ids, search_page
 from core.display import DisplayName
 from core.errors import DomainError, Text
 from core.http.operations import JSON_LINES

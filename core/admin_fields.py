@@ -39,13 +39,13 @@ class JSONEditor(UnfoldAdminTextareaWidget):
 
 
 class JSONFormField(forms.CharField):
-    """A JSON document in a text area, validated by the API's field `shape`."""
+    """A JSON document in a text area, validated by the API's field `api_field`."""
 
     rows = 10
     widget_class: type[forms.Textarea] = JSONEditor
 
-    def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
-        self.shape, self.empty = shape, empty
+    def __init__(self, *, api_field: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
+        self.api_field, self.empty = api_field, empty
         options["widget"] = self.widget_class(attrs={"rows": self.rows, "spellcheck": "false"})
         super().__init__(**options, required=False)
 
@@ -55,7 +55,7 @@ class JSONFormField(forms.CharField):
     def to_python(self, value: Any) -> Any:
         try:
             text = super().to_python(value)
-            document = self.shape.run_validation(strict_json.loads(text.encode())) if text else None
+            document = self.api_field.run_validation(strict_json.loads(text.encode())) if text else None
         except strict_json.NotAcceptable as error:
             raise forms.ValidationError(str(error)) from error
         except serializers.ValidationError as error:
@@ -111,13 +111,13 @@ class JSONObjectFormField(forms.Field):
     def __init__(
         self,
         *,
-        shape: serializers.Serializer[Any],
+        api_field: serializers.Serializer[Any],
         empty: Callable[[], Any],
         labels: Mapping[str, Text],
         **options: Any,
     ) -> None:
-        self.shape, self.empty, self.labels = shape, empty, labels
-        self.fields = {name: _form_field(field) for name, field in shape.fields.items()}
+        self.api_field, self.empty, self.labels = api_field, empty, labels
+        self.fields = {name: _form_field(field) for name, field in api_field.fields.items()}
         inputs = {name: field.widget for name, field in self.fields.items()}
         super().__init__(**options, required=False, widget=JSONObjectWidget(inputs, labels, options["label"]))
 
@@ -142,17 +142,17 @@ class JSONObjectFormField(forms.Field):
 
     def _validated(self, document: dict[str, Any]) -> Any:
         try:
-            return self.shape.run_validation(document)
+            return self.api_field.run_validation(document)
         except serializers.ValidationError as error:
             by_label = {str(self.labels.get(path, path)): texts for path, texts in _errors_of(error).items()}
             raise forms.ValidationError(list(_sentences(by_label))) from error
 
 
 def json_object_text(
-    document: Mapping[str, Any], shape: serializers.Serializer[Any], labels: Mapping[str, Text]
+    document: Mapping[str, Any], api_field: serializers.Serializer[Any], labels: Mapping[str, Text]
 ) -> str:
     """Return a flat JSON object for people who may not change it, with its labels and the names of its choices."""
-    choices = {name: getattr(field, "choices", {}) for name, field in shape.fields.items()}
+    choices = {name: getattr(field, "choices", {}) for name, field in api_field.fields.items()}
     return "; ".join(
         f"{labels.get(name, name)}: {choices.get(name, {}).get(value, value)}" for name, value in document.items()
     )

@@ -23,7 +23,7 @@ from core.actor import Actor
 from core.admin_base import ReadOnlyAdmin, actor_of
 from core.admin_columns import change_url
 from core.admin_forms import show_error
-from core.admin_list import KeysetChangeList
+from core.admin_pages import KeysetChangeList
 from core.errors import DomainError
 from operations import services
 from operations.access import OperationNotFound, get_operation, kinds_for

@@ -15,7 +15,8 @@ from unfold.admin import TabularInline
 
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
-from core.admin_base import ConfigAdmin, OperatorAdmin, actor_of
+from core.admin_base import OperatorAdmin, actor_of
+from core.admin_config import ConfigAdmin
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
 from core.changes import change_all
 from core.errors import Conflict
