@@ -25,8 +25,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from core.actor import Actor, ActorKind
 from core.admin_columns import change_url, link_to
+from core.admin_concurrency import SHOWN_VALUES, stored_digest
 from core.admin_deletion import check_typed_number, deletion_of
-from core.admin_forms import SHOWN, ChangeForm, ServiceForm, stored_digest
+from core.admin_forms import ChangeForm, ServiceForm
 from core.admin_json import JSONFieldsAdmin
 from core.admin_list import ListAdmin
 from core.changes import change_all
@@ -37,7 +38,7 @@ from core.http.fields import DESCRIPTION_LENGTH
 from core.http.request_context import RequestContext
 
 # The attribute of a request with the error that its form shows.
-_REFUSAL = "maim_refusal"
+_SERVICE_ERROR = "maim_service_error"
 # The key of an admin's session under which its sign-in stands, in seconds since 1970.
 SIGNED_IN_AT = "signed_in_at"
 
@@ -103,7 +104,7 @@ class OperatorAdmin(ListAdmin, JSONFieldsAdmin):
             return self.add_fields
         fields: Sequence[str] = self.fields or ()  # type: ignore[assignment]  # ours are flat
         if self.has_change_permission(request, obj):
-            return [*fields, SHOWN]
+            return [*fields, SHOWN_VALUES]
         return [self.readable_field(name) for name in fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
@@ -112,7 +113,7 @@ class OperatorAdmin(ListAdmin, JSONFieldsAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         options.setdefault("form", self.form if change else self.add_form)
         form = super().get_form(request, obj, change, **options)
-        form.refusal = getattr(request, _REFUSAL, None)  # type: ignore[attr-defined]  # the class is made for this request
+        form.service_error = getattr(request, _SERVICE_ERROR, None)  # type: ignore[attr-defined]  # the class is made for this request
         return form
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
@@ -150,7 +151,7 @@ class OperatorAdmin(ListAdmin, JSONFieldsAdmin):
             return page()
         except DomainError as error:
             # Nothing is written. Run the form again with the error, so that it is shown there.
-            setattr(request, _REFUSAL, error)
+            setattr(request, _SERVICE_ERROR, error)
             return page()
 
     @transactional_and_propagated

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldBooleanWidget
 
 from core.admin_base import OperatorAdmin, actor_of
-from core.admin_forms import STRICT
 
+# The name of the field that every form of a config has.
+STRICT = "strict"
 _MAX_WARNINGS = 20  # that a message names
+
+
+class StrictField(forms.BooleanField):
+    """A checkbox that turns warnings into errors. It never counts as a change."""
+
+    widget = UnfoldBooleanWidget
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            label=gettext_lazy("Refuse what looks odd"),
+            help_text=gettext_lazy("Otherwise it is saved, with a warning."),
+        )
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
 
 
 class ConfigAdmin(OperatorAdmin):
@@ -43,8 +62,8 @@ class ConfigAdmin(OperatorAdmin):
         else:
             written = self.create(actor_of(request), form.cleaned_data)
             obj.pk = written.pk
-        is_new = {"config", "tenant_config"}.intersection(form.changed_data)
-        obj.saved_warnings = written.config_warnings if is_new else ()
+        has_new_config = not {"config", "tenant_config"}.isdisjoint(form.changed_data)
+        obj.saved_warnings = written.config_warnings if has_new_config else ()
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         self._show_warnings(request, obj)
@@ -56,8 +75,9 @@ class ConfigAdmin(OperatorAdmin):
 
     def _show_warnings(self, request: HttpRequest, obj: Any) -> None:
         """Show the warnings of the saved config."""
-        found = [f"{path}: {message}" for path, message in obj.saved_warnings]
-        if found:
-            more = ["…"] if len(found) > _MAX_WARNINGS else []
-            said = gettext("It was saved, but this looks odd: %(warnings)s")
-            self.message_user(request, said % {"warnings": "; ".join(found[:_MAX_WARNINGS] + more)}, messages.WARNING)
+        warnings = [f"{path}: {message}" for path, message in obj.saved_warnings]
+        if warnings:
+            more = ["…"] if len(warnings) > _MAX_WARNINGS else []
+            text = gettext("It was saved, but this looks odd: %(warnings)s")
+            listed = "; ".join(warnings[:_MAX_WARNINGS] + more)
+            self.message_user(request, text % {"warnings": listed}, messages.WARNING)
