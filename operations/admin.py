@@ -19,7 +19,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from core.actor import Actor
 from core.admin_base import ReadOnlyAdmin, actor_of
 from core.admin_columns import change_url
 from core.admin_forms import show_error
@@ -145,7 +144,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             try:
                 preview = preview_selection(form.selection)
                 # Only what was shown: a field may have been edited since.
-                if "confirm" in request.POST and request.POST.get("shown") == _key(form.selection):
+                if "confirm" in request.POST and request.POST.get("shown") == _selection_key(form.selection):
                     number = form.cleaned_data["number"]
                     row = services.start(actor=actor_of(request), selection=form.selection, typed=number)
                     return HttpResponseRedirect(change_url(row))
@@ -156,7 +155,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "form": form,
             "preview": preview,
-            "shown": _key(form.selection) if preview else "",
+            "shown": _selection_key(form.selection) if preview else "",
             "title": gettext("Change many objects"),
         }
         return TemplateResponse(request, "operations/admin/start.html", context)
@@ -165,7 +164,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         row = BulkOperation.objects.filter(pk=unquote(object_id)).first()
-        shown = [] if row is None else services.outcomes_of(row, all_of_them=True)[:SHOWN_OUTCOMES]
+        shown = [] if row is None else services.outcomes_of(row)[:SHOWN_OUTCOMES]
         context = {"operation": row, "outcomes": shown, "may_cancel": self._may_cancel(request, row)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
@@ -185,7 +184,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         """Cancel the operation, and return to its page."""
         if request.method != "POST" or not self.has_add_permission(request):
             raise PermissionDenied
-        actor: Actor = actor_of(request)
+        actor = actor_of(request)
         try:
             row = get_operation(actor, unquote(object_id))
             services.cancel(actor=actor, operation=row)
@@ -195,6 +194,6 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("admin:operations_bulkoperation_change", args=[object_id]))
 
 
-def _key(selection: Selection) -> str:
+def _selection_key(selection: Selection) -> str:
     """Return a text that is the same for the same selection."""
     return json.dumps([selection.kind, selection.to_json()])

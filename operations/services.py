@@ -24,10 +24,10 @@ KEPT_FOR = timedelta(days=90)
 NOTICED_FOR = timedelta(days=7)
 
 
-def outcomes_of(operation: BulkOperation, *, all_of_them: bool) -> QuerySet[Outcome]:
-    """Return the outcomes of an operation in the order of its work; otherwise only of objects that were not changed."""
+def outcomes_of(operation: BulkOperation, *, only_failed: bool = False) -> QuerySet[Outcome]:
+    """Return the outcomes of an operation in the order of its work, or only those of objects gone or refused."""
     rows = operation.outcomes.order_by("pk")
-    return rows if all_of_them else rows.filter(result__in=Outcome.FAILED)
+    return rows.filter(result__in=Outcome.FAILED) if only_failed else rows
 
 
 @transactional

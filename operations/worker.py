@@ -18,7 +18,7 @@ from django.utils import timezone
 from core import audit
 from core.db import ensure_primary, transactional, transactional_and_propagated
 from core.prepared_writes import insert_all
-from operations.kinds import CHANGES, Found
+from operations.changes import CHANGES
 from operations.models import BulkOperation, Outcome
 from operations.selections import Selection
 
@@ -79,20 +79,22 @@ class Worker:
             return
         change, selection = CHANGES[BulkOperation.Kind(row.kind)], Selection.of(row)
         ids = selection.ids_after(row.cursor, change.chunk)
-        found = change.apply(row.actor, ids) if ids else []
-        insert_all([Outcome(operation=row, **each._asdict()) for each in found])
-        self._save(row, found, is_over=len(ids) < change.chunk)
+        outcomes = change.apply(row.actor, ids) if ids else []
+        for outcome in outcomes:
+            outcome.operation = row
+        insert_all(outcomes)
+        self._save(row, outcomes, is_over=len(ids) < change.chunk)
 
     def _lock(self, operation_id: str) -> BulkOperation | None:
         mine = BulkOperation.objects.filter(pk=operation_id, worker=self._name, state__in=BulkOperation.OPEN)
         return mine.select_for_update().first()
 
-    def _save(self, row: BulkOperation, found: list[Found], *, is_over: bool) -> None:
-        row.done += len(found)
-        row.refused += sum(each.result in Outcome.FAILED for each in found)
+    def _save(self, row: BulkOperation, outcomes: list[Outcome], *, is_over: bool) -> None:
+        row.done += len(outcomes)
+        row.refused += sum(outcome.result in Outcome.FAILED for outcome in outcomes)
         row.failures, row.problem, row.claimed_until = 0, "", timezone.now() + LEASE
-        if found:
-            row.cursor = found[-1].object_id
+        if outcomes:
+            row.cursor = outcomes[-1].object_id
         if is_over:
             _end(row, BulkOperation.State.DONE)
         row.save(

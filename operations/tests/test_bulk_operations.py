@@ -19,9 +19,9 @@ from apikeys.tests.asking import code_of
 from core import epoch
 from core.errors import Conflict, Forbidden, Invalid
 from core.models import AuditEntry, DeletedObject
-from operations import kinds, services
+from operations import services
 from operations.access import get_operation
-from operations.kinds import Change
+from operations.changes import CHANGES, Change
 from operations.models import BulkOperation, Outcome
 from operations.preview import preview_selection
 from operations.selections import Kind, Selection
@@ -49,8 +49,8 @@ def agent(alice: Person) -> Agent:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of two objects."""
-    for kind, change in kinds.CHANGES.items():
-        monkeypatch.setitem(kinds.CHANGES, kind, change._replace(chunk=2))
+    for kind, change in CHANGES.items():
+        monkeypatch.setitem(CHANGES, kind, change._replace(chunk=2))
 
 
 def start(kind: Kind, *ids: str, **owners: Any) -> BulkOperation:
@@ -249,7 +249,7 @@ def test_chunk_that_fails_again_and_again_ends_the_operation(agent: Agent, monke
         ApiKey.unscoped.filter(pk="k0").update(status="disabled")
         raise OperationalError("disk full")
 
-    monkeypatch.setitem(kinds.CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
+    monkeypatch.setitem(CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
     row = start(Kind.DISABLE_KEYS, agent_id=agent.pk)
     failing = Worker()
     for _attempt in range(MAX_FAILURES):
@@ -267,7 +267,7 @@ def test_fault_in_one_operation_does_not_stop_those_after_it(agent: Agent, monke
     def fail(*_args: Any) -> Any:
         raise KeyError("a fault in the code")
 
-    monkeypatch.setitem(kinds.CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
+    monkeypatch.setitem(CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
     faulty, sound = start(Kind.DISABLE_KEYS, "k0"), start(Kind.DELETE_KEYS, "k1")
     worker = Worker()
     for _attempt in range(MAX_FAILURES):

@@ -75,7 +75,7 @@ class Command(SubcommandsCommand):
 
     def show(self, options: Options) -> None:
         row = get_operation(self.actor, options["id"])
-        outcomes = services.outcomes_of(row, all_of_them=options["all"])
+        outcomes = services.outcomes_of(row, only_failed=not options["all"])
         found = list(outcomes.values_list("object_id", "result", "detail")[:_MAX_LIMIT])
         if options["json"]:
             items = [dict(zip(("object_id", "result", "detail"), each, strict=True)) for each in found]
