@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import audit
 from core.actor import Actor
-from core.db import transactional
+from core.db import delete_one_by_one, transactional
 from core.errors import Conflict, Forbidden, Invalid
 from operations.access import OperationNotFound, kinds_for
 from operations.models import BulkOperation, Outcome
@@ -85,9 +85,7 @@ def lately_failed(rows: QuerySet[BulkOperation]) -> QuerySet[BulkOperation]:
 
 def sweep() -> int:
     """Delete operations that ended KEPT_FOR ago with their outcomes, and return their number."""
-    old = BulkOperation.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR)
-    label = BulkOperation._meta.label
-    return sum(old.filter(pk=pk).delete()[1].get(label, 0) for pk in list(old.values_list("pk", flat=True)))
+    return delete_one_by_one(BulkOperation.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR))
 
 
 def _check_permission(actor: Actor, kind: Kind) -> None:

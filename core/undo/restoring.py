@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import audit, sealing
 from core.actor import Actor
-from core.db import transactional, translate_unique_violation
+from core.db import delete_one_by_one, transactional, translate_unique_violation
 from core.errors import Conflict, Forbidden, Gone, NotFound
 from core.models import DeletedObject
 from core.undo.chunks import read_rows, to_instances
@@ -116,7 +116,4 @@ def _check_whole(deleted: DeletedObject) -> None:
 
 def sweep() -> int:
     """Delete for good what can no longer be restored, and return the number of objects."""
-    over = DeletedObject.objects.filter(expires_at__lte=timezone.now())
-    # One by one, because one may have thousands of rows.
-    ids = list(over.values_list("pk", flat=True))
-    return sum(over.filter(pk=pk).delete()[1].get(DeletedObject._meta.label, 0) for pk in ids)
+    return delete_one_by_one(DeletedObject.objects.filter(expires_at__lte=timezone.now()))
