@@ -20,7 +20,7 @@ from apikeys.periods import DAY, FIVE_MINUTES, HOUR, MINUTE, start_of
 from apikeys.verification import VALID, VerdictCode
 from core.fields import stored_time
 from demo.context import Context
-from demo.population import Bot, Site
+from demo.population import DemoAgent, DemoTenant
 
 # The last days of which verifications are by hour.
 _HOURLY_DAYS = 30
@@ -81,7 +81,7 @@ class Verifications:
         """Return whether the verifications of a day are by minute."""
         return day >= self._yesterday
 
-    def add_recent(self, key: ApiKey, bot: Bot, day: datetime, number: int) -> tuple[datetime, datetime]:
+    def add_recent(self, key: ApiKey, agent: DemoAgent, day: datetime, number: int) -> tuple[datetime, datetime]:
         """Add valid verifications of a key on a recent day. Return the period in which the last of them was."""
         first = self._period_of(max(day, key.created_at))
         last = min(self._period_of(day) + _PERIODS_OF_DAY - 1, self._last_period)
@@ -90,16 +90,16 @@ class Verifications:
             if period >= self._first_kept_period:
                 self._storage.add_count(FiveMinuteCount, key.pk, self._stored_starts[period], VALID, part)
             self._of_agents[key.agent_id, period] += part
-            self._of_tenants[bot.row.tenant_id, period] += part
+            self._of_tenants[agent.row.tenant_id, period] += part
         began = self._start_of(periods[-1])
         return began, began + FIVE_MINUTES
 
-    def add_day(self, site: Site, day: date, number: int) -> None:
+    def add_day(self, tenant: DemoTenant, day: date, number: int) -> None:
         """Add the valid verifications of a tenant on a day, to its hours unless they are known by minute."""
         start = datetime.combine(day, time.min, UTC)
         if number and self._first_hourly_day <= start < self._yesterday:
             for hour, part in self._spread(number, start):
-                self._write_hour(site.row.pk, hour, VALID, part)
+                self._write_hour(tenant.row.pk, hour, VALID, part)
 
     def refuse(self, key: ApiKey, at: datetime, code: VerdictCode, number: int) -> None:
         """Add refused verifications of a key. They are of the last thirty days."""
