@@ -49,21 +49,21 @@ class Deletion(Protocol):
 
 
 def deletion_of(model: type[models.Model]) -> Deletion | None:
-    """Return how rows of a model are deleted; None for one whose rows Django may collect."""
-    found: dict[str, Deletion] = _deletions()
-    return found.get(model._meta.label)
+    """Return the deletion of a model's rows; None if Django may collect them and what refers to them."""
+    return _deletions().get(model._meta.label)
 
 
 @cache
-def _deletions() -> Any:
-    return import_string(settings.ADMIN_DELETIONS)
+def _deletions() -> dict[str, Deletion]:
+    deletions: dict[str, Deletion] = import_string(settings.ADMIN_DELETIONS)
+    return deletions
 
 
 def check_typed_number(request: HttpRequest, impact: DeletionImpact) -> None:
     """Raise Invalid if the number of objects has to be typed, and another one was."""
     if impact.is_large and request.POST.get(TYPED_NUMBER, "").strip() != str(impact.objects):
-        said = _("Nothing was deleted. Type the number of objects, {total}, to go on")
-        raise Invalid({TYPED_NUMBER: [format_lazy(said, total=impact.objects)]})
+        text = _("Nothing was deleted. Type the number of objects, {total}, to go on")
+        raise Invalid({TYPED_NUMBER: [format_lazy(text, total=impact.objects)]})
 
 
 @admin.action(permissions=["delete"], description=_("Delete selected %(verbose_name_plural)s"))

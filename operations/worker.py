@@ -60,15 +60,13 @@ class Worker:
     def _claim(self) -> str | None:
         """Return the id of an open operation of this worker's, if need be after claiming one."""
         now = timezone.now()
-        opened = BulkOperation.objects.filter(state__in=BulkOperation.OPEN).order_by("created_at", "id")
-        free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-        for pk, worker, until in opened.filter(free | Q(worker=self._name)).values_list(
-            "pk", "worker", "claimed_until"
-        ):
+        rows = BulkOperation.objects.filter(state__in=BulkOperation.OPEN).order_by("created_at", "id")
+        is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+        claim = {"worker": self._name, "claimed_until": now + LEASE, "state": BulkOperation.State.RUNNING}
+        candidates = rows.filter(is_free | Q(worker=self._name))
+        for pk, worker, until in candidates.values_list("pk", "worker", "claimed_until"):
             is_mine = worker == self._name and until is not None and until >= now
-            if is_mine or opened.filter(free, pk=pk).update(
-                worker=self._name, claimed_until=now + LEASE, state=BulkOperation.State.RUNNING
-            ):
+            if is_mine or rows.filter(is_free, pk=pk).update(**claim):
                 return str(pk)
         return None
 

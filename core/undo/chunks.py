@@ -57,7 +57,7 @@ class ChunkWriter:
     def add(self, part: Part[Any], page: Sequence[tuple[Any, ...]]) -> None:
         """Store rows of a part. Raise TooLarge."""
         self.counts[part.label] += len(page)
-        columns = [each.attname for each in part.fields]
+        columns = [field.attname for field in part.fields]
         for values in page:
             if not self._rows or self._rows[-1].label != part.label:
                 self._rows.append(StoredRows(part.label, columns, []))
@@ -91,14 +91,14 @@ def read_rows(deleted: DeletedObject) -> Iterator[StoredRows]:
 
 def to_instances(part: Part[Any], stored: StoredRows) -> list[models.Model]:
     """Return unsaved instances of stored rows. Columns that were added since have their default."""
-    fields = {each.attname: each for each in part.fields}
-    known = [(place, fields[name]) for place, name in enumerate(stored.columns) if name in fields]
-    return [part.model(**{each.attname: _value(each, row[place]) for place, each in known}) for row in stored.rows]
+    fields = {field.attname: field for field in part.fields}
+    known = [(index, fields[name]) for index, name in enumerate(stored.columns) if name in fields]
+    return [part.model(**{field.attname: _value(field, row[index]) for index, field in known}) for row in stored.rows]
 
 
-def _value(each: Any, stored: Any) -> Any:
+def _value(field: Any, stored: Any) -> Any:
     if stored is None:
         return None
-    if isinstance(each, JSONTextField):
+    if isinstance(field, JSONTextField):
         return orjson.loads(stored)
-    return datetime.fromisoformat(stored) if isinstance(each, models.DateTimeField) else stored
+    return datetime.fromisoformat(stored) if isinstance(field, models.DateTimeField) else stored

@@ -79,21 +79,21 @@ def restore(*, actor: Actor, deleted: DeletedObject) -> Restoration:
         raise DeletedObjectNotFound
     if row.expires_at <= timezone.now():
         raise UndoExpired
-    restoration, numbers = Restoration(row, actor), Counter[str]()
+    restoration, counts = Restoration(row, actor), Counter[str]()
     parts = {part.label: part for part in parts_of(DeletedObject.Kind(row.kind))}
     try:
         _check_whole(row)
         with translate_unique_violation(_TAKEN):
             for stored in read_rows(row):
                 part = parts[stored.label]
-                numbers[part.label] += part.put_back(to_instances(part, stored), restoration)
+                counts[part.label] += part.put_back(to_instances(part, stored), restoration)
     except sealing.Unsealable as error:
         raise SealedElsewhere from error
     row.delete()
     after = {
         "name": row.name,
         "deleted_at": row.deleted_at.isoformat(),
-        "counts": numbers,
+        "counts": counts,
         "renamed": restoration.renamed,
     }
     audit.record(
