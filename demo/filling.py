@@ -91,7 +91,7 @@ class _Filling:
             people=len(population.users),
             rows=self._storage.rows,
             seconds=time.perf_counter() - started - measured,
-            plain_rows_per_second=self._storage.plain_per_second or 0.0,
+            plain_rows_per_second=self._storage.plain_rows_per_second or 0.0,
         )
 
     def _write_agents_and_keys(self, progress: Callable[[int], object]) -> float:
@@ -108,9 +108,9 @@ class _Filling:
                 written += 1
                 progress(1)
                 is_sample = written * 2 >= self._number and self._storage.waiting >= _SAMPLE
-                if self._storage.plain_per_second is None and (is_sample or written == self._number):
+                if self._storage.plain_rows_per_second is None and (is_sample or written == self._number):
                     began = time.perf_counter()
-                    self._storage.measure_plain()
+                    self._storage.measure_plain_insert()
                     measured = time.perf_counter() - began
         self._context.audit_trail.write_up_to(self._now)
         return measured

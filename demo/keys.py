@@ -120,10 +120,10 @@ class Keys:
         elif key.allowed_networks:
             self._refuse(key, VerdictCode.ADDRESS_NOT_ALLOWED, key.created_at)
         if good_until == self._now and key.expires_at is not None:
-            self._tell_expiry(key)
+            self._add_expiry_notice(key)
         return good_until
 
-    def _tell_expiry(self, key: ApiKey) -> None:
+    def _add_expiry_notice(self, key: ApiKey) -> None:
         assert key.expires_at is not None
         if self._now < key.expires_at <= self._now + timedelta(days=max(EXPIRY_DAYS)):
             event = expiry_event(key, self._now)
