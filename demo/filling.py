@@ -20,7 +20,7 @@ from demo.context import new_context
 from demo.keys import Keys, notice_of
 from demo.names import ACTIONS, PLATFORMS
 from demo.population import DemoAgent, Population
-from demo.storage import without_checks
+from demo.storage import without_constraint_checks
 from demo.uses import Uses
 from demo.verifications import Verifications
 
@@ -55,7 +55,7 @@ def fill(alice: User, *, keys: int, seed: int, progress: Callable[[int], object]
 
     The same seed makes the same installation, but for its secrets and its times, which end now.
     """
-    with without_checks():
+    with without_constraint_checks():
         return _Filling(Random(seed), timezone.now(), keys).run(alice, progress)  # noqa: S311  # made-up names and sizes
 
 

@@ -152,7 +152,7 @@ def clean() -> None:
 
 
 @contextmanager
-def without_checks() -> Iterator[None]:
+def without_constraint_checks() -> Iterator[None]:
     """Let MariaDB not look for each row that a new one refers to, or may be a duplicate of: these are made to fit."""
     if connection.vendor != "mysql":
         yield

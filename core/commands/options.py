@@ -99,7 +99,7 @@ def parse_time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(" ".join(map(str, error.detail))) from error
 
 
-def validated(request: type[RequestSerializer], options: Mapping[str, Any]) -> dict[str, Any]:
+def validated_data(request: type[RequestSerializer], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the validated fields of an API request, from the options of the same names. Raise ValidationError."""
     given = {name: options[name] for name in request().get_fields() if options.get(name) is not None}
     serializer = request(data=given)
