@@ -96,10 +96,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
         """Return the entries that a search finds, also those on objects and by actors whose names it finds."""
-        number = getattr(request, _SEARCH_LIMIT, self.list_per_page + 1)
+        limit = getattr(request, _SEARCH_LIMIT, self.list_per_page + 1)
         term = search_term.strip()
         named = list(self._about_named(request, term)) if term else []
-        return search_page(request, queryset, self.search_fields, term, number, others=named), False
+        return search_page(request, queryset, self.search_fields, term, limit, others=named), False
 
     def _about_named(self, request: HttpRequest, term: str) -> Iterator[Q]:
         """Yield conditions for the entries that are on the first objects, or by the first users, of this name."""

@@ -62,7 +62,11 @@ class Selection(NamedTuple):
         )
 
     def frozen(self) -> Selection:
-        """Return the selection with duplicate ids removed and the time set. Raise Invalid if it selects nothing."""
+        """Return the selection as of now, without duplicate ids. Raise Invalid if the operation cannot have it."""
+        self._check()
+        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
+
+    def _check(self) -> None:
         if len(self.ids) > MAX_IDS:
             raise Invalid({"ids": [_("At most 10,000 ids can be given; select by tenant or agent instead")]})
         if self.ids and (self._owners or self.status):
@@ -75,7 +79,6 @@ class Selection(NamedTuple):
             raise Invalid({"status": [format_lazy(_("Must be one of: {choices}."), choices=", ".join(statuses))]})
         if not self.ids and not self._owners:
             raise Invalid({"ids": [_("Say which objects: by their ids, or by a tenant or agent")]})
-        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
 
     def to_json(self) -> dict[str, Any]:
         """Return the selection as it is stored."""
@@ -114,11 +117,11 @@ class Selection(NamedTuple):
         """Return the number of objects that will have an outcome."""
         return len(self.ids) or self.rows().count()
 
-    def ids_after(self, cursor: str, number: int) -> Sequence[str]:
-        """Return the next ids in the order of ids."""
+    def ids_after(self, cursor: str, limit: int) -> Sequence[str]:
+        """Return the next ids after one, in the order of ids."""
         if self.ids:
-            return [each for each in self.ids if each > cursor][:number]
-        return list(self.rows().filter(pk__gt=cursor).values_list("pk", flat=True)[:number])
+            return [each for each in self.ids if each > cursor][:limit]
+        return list(self.rows().filter(pk__gt=cursor).values_list("pk", flat=True)[:limit])
 
 
 def _may_be_id(text: str) -> bool:
