@@ -255,10 +255,10 @@ class PersonalTokenAdmin(OperatorAdmin):
     fields = ("id", "masked_token", *list_display, "last_used_address")
     readonly_fields = fields
 
-    def is_secret(self, text: str) -> bool:
+    def looks_like_secret(self, text: str) -> bool:
         return text.startswith(TOKEN_PREFIX)
 
-    def row_of_secret(self, request: HttpRequest, secret: str) -> PersonalToken | None:
+    def find_by_secret(self, request: HttpRequest, secret: str) -> PersonalToken | None:
         return services.find_token(secret)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -1,6 +1,6 @@
-"""The rights of each role of operators: the one table that every page and action of the admin asks.
+"""The permissions of each role of operators: the one table that every page and action of the admin asks.
 
-A right is a permission as Django names it, `<app>.<verb>_<model>`, so that `user.has_perm`, the admin's own checks and
+Permissions have Django's names, `<app>.<verb>_<model>`, so that `user.has_perm`, the admin's own checks and
 `perms` in templates answer from this table (accounts.backends). What no role has here, only admins may do.
 """
 
@@ -46,7 +46,7 @@ _DISABLE_AND_SUSPEND = frozenset(
         "accounts.end_sessions_user",
         "apikeys.disable_apikey",
         "apikeys.enable_apikey",
-        "operations.add_bulkoperation",  # of the kinds whose right the role has (operations.rights)
+        "operations.add_bulkoperation",  # of the kinds whose permission the role has (operations.access)
         "tenants.resume_tenant",
         "tenants.suspend_tenant",
     }

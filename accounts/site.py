@@ -83,7 +83,7 @@ class OperatorsSite(UnfoldAdminSite):
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Return what the command palette finds. It asks by POST, because people paste secrets."""
-        found = admin_search.find(self, request, request.POST.get("q", ""))
+        found = admin_search.search_palette(self, request, request.POST.get("q", ""))
         return TemplateResponse(request, "maim/admin/found.html", {"found": found})
 
     def has_permission(self, request: HttpRequest) -> bool:

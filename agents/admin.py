@@ -28,9 +28,10 @@ from agents.serializers.configs import TemplateUpdateRequest
 from agents.services import templates
 from agents.services.config_writes import WriteOptions
 from core.actor import KIND_NAMES, Actor, ActorKind
-from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
-from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
-from core.admin_list import KeysetChangeList
+from core.admin_base import ReadOnlyAdmin, actor_of
+from core.admin_config import STRICT, ConfigAdmin, StrictField
+from core.admin_forms import ChangeForm, ServiceForm
+from core.admin_pages import KeysetChangeList
 from core.display import DisplayName
 from core.fields import ID_LENGTH
 from tenants.models import Tenant

@@ -26,8 +26,9 @@ from agents.transfer_files import import_document
 from core.actor import Actor
 from core.admin_base import actor_of
 from core.admin_columns import change_url
+from core.admin_config import StrictField
 from core.admin_fields import pretty
-from core.admin_forms import StrictField, show_error
+from core.admin_forms import show_error
 from core.errors import DomainError
 from core.http.fields import NAME_LENGTH
 from tenants.models import Tenant

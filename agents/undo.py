@@ -61,11 +61,10 @@ class ConfigVersions(Part[ConfigVersion]):
 
     def pages(self, kind: Kind, object_id: str) -> Iterator[list[tuple[Any, ...]]]:
         versions = self.rows(kind, object_id)
-        current = versions.filter(number=F("agent__config_version")).order_by("pk")
-        yield from self.pages_of(current, lambda rows, last: rows.filter(pk__gt=last))
-        older = versions.exclude(number=F("agent__config_version")).order_by("-pk")
+        yield from self.pages_of(versions.filter(number=F("agent__config_version")))
+        older = versions.exclude(number=F("agent__config_version"))
         left = VERSIONS_BYTES
-        for page in self.pages_of(older, lambda rows, last: rows.filter(pk__lt=last)):
+        for page in self.pages_of(older, newest_first=True):
             yield page
             left -= sum(map(size_of, page))
             if left <= 0:

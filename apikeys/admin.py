@@ -33,7 +33,7 @@ from core.actor import Actor
 from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of
 from core.admin_columns import change_url, in_colour
 from core.admin_forms import ChangeForm, ServiceForm, show_error
-from core.admin_list import KeysetChangeList
+from core.admin_pages import KeysetChangeList
 from core.changes import change_all
 from core.errors import DomainError
 from core.http.fields import FIRST_YEAR
@@ -235,16 +235,16 @@ class ApiKeyAdmin(OperatorAdmin):
             return queryset.filter(pk__in=list(ids)), False
         return super().get_search_results(request, queryset, search_term)
 
-    def found_by_palette(self, request: HttpRequest, term: str, number: int) -> list[ApiKey]:
+    def search_for_palette(self, request: HttpRequest, term: str, limit: int) -> list[ApiKey]:
         if hint := keyformat.hint_in(term):
-            ids = KeySecret.objects.filter(hint=hint).values_list("key_id", flat=True)[:number]
+            ids = KeySecret.objects.filter(hint=hint).values_list("key_id", flat=True)[:limit]
             return list(self.get_queryset(request).filter(pk__in=list(ids)))
-        return super().found_by_palette(request, term, number)
+        return super().search_for_palette(request, term, limit)
 
-    def is_secret(self, text: str) -> bool:
+    def looks_like_secret(self, text: str) -> bool:
         return text.startswith(keyformat.PREFIX) and keyformat.hint_in(text) is None
 
-    def row_of_secret(self, request: HttpRequest, secret: str) -> ApiKey | None:
+    def find_by_secret(self, request: HttpRequest, secret: str) -> ApiKey | None:
         try:
             return find_secret(secret).key
         except (MalformedKey, KeyNotFound):

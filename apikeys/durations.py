@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from apikeys.models import VerificationTime
 from apikeys.periods import DAY, HOUR, MINUTE, start_of
+from core.fields import stored_time
 
 # The upper bounds of the buckets, in seconds. A quantile is interpolated linearly within its bucket.
 BOUNDS = (
@@ -56,7 +57,7 @@ def add(numbers: Sequence[int]) -> None:
     now = timezone.now()
     # In one order, so that two writers do not deadlock.
     rows = [
-        (length // MINUTE, start_of(now, length).replace(tzinfo=None).isoformat(" "), bucket, number)
+        (length // MINUTE, stored_time(start_of(now, length)), bucket, number)
         for length in (MINUTE, HOUR, DAY)
         for bucket, number in enumerate(numbers)
         if number

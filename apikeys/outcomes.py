@@ -25,8 +25,9 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from apikeys.models import DailyRefusals, FiveMinuteCount, HourCount, MinuteCount
-from apikeys.periods import HOUR, MINUTE, start_of
+from apikeys.periods import DAY, FIVE_MINUTES, HOUR, MINUTE, start_of
 from core.db import transactional
+from core.fields import stored_time
 
 MINUTES_KEPT_FOR, FIVE_MINUTES_KEPT_FOR = timedelta(hours=48), timedelta(hours=26)
 HOURS_KEPT_FOR = DAYS_KEPT_FOR = timedelta(days=90)
@@ -85,17 +86,6 @@ _ADD = {
 _Row = tuple[str, str, str]
 
 
-class _Starts:
-    """The periods that a minute lies in, as the database writes them."""
-
-    def __init__(self, minute: datetime) -> None:
-        minute = minute.astimezone(UTC).replace(second=0, microsecond=0, tzinfo=None)
-        self.minute = minute.isoformat(" ")
-        self.five_minutes = minute.replace(minute=minute.minute - minute.minute % 5).isoformat(" ")
-        self.hour = minute.replace(minute=0).isoformat(" ")
-        self.day = minute.date().isoformat()
-
-
 def add(outcomes: Sequence[Outcomes]) -> None:
     """Add outcomes to the periods of everything that they are about. Call it in the transaction of their uses."""
     by_minute: defaultdict[datetime, list[Outcomes]] = defaultdict(list)
@@ -103,19 +93,20 @@ def add(outcomes: Sequence[Outcomes]) -> None:
         by_minute[each.minute].append(each)
     minutes, five_minutes, hours, days = (list[tuple[_Row, int]]() for _table in range(4))
     for minute, of_minute in by_minute.items():
-        starts = _Starts(minute)
         keys = [((each.key_id, each.outcome), each.number) for each in of_minute if each.key_id]
         agents = _summed(((each.agent_id, each.outcome), each.number) for each in of_minute if each.key_id)
         tenants = _summed(((each.tenant_id, each.outcome), each.number) for each in of_minute if each.tenant_id)
         everything = _summed(((INSTALLATION, each.outcome), each.number) for each in of_minute)
-        for rows, start, counted in (
-            (minutes, starts.minute, (*tenants, *everything)),
-            (five_minutes, starts.five_minutes, (*keys, *agents)),
-            (hours, starts.hour, (*tenants, *everything)),
+        for rows, length, counted in (
+            (minutes, MINUTE, (*tenants, *everything)),
+            (five_minutes, FIVE_MINUTES, (*keys, *agents)),
+            (hours, HOUR, (*tenants, *everything)),
         ):
+            start = stored_time(start_of(minute, length))
             rows += [((subject, start, outcome), number) for (subject, outcome), number in counted]
+        day = start_of(minute, DAY).date().isoformat()
         days += [
-            ((subject, starts.day, outcome), number)
+            ((subject, day, outcome), number)
             for (subject, outcome), number in (*keys, *agents, *tenants, *everything)
             if outcome != VALID
         ]

@@ -22,7 +22,7 @@ from tenants.errors import MissingSecondFactor
 from tenants.models import Membership
 from tenants.roles import Access
 
-MOST = 20  # of a kind
+MAX_MATCHES = 20  # of a kind
 T = TypeVar("T")
 
 
@@ -75,7 +75,7 @@ def _ids(rows: QuerySet[Any], text: str) -> list[str]:
     """
     found = list(ids_of(rows.filter(pk=text)).order_by())
     if folded := fold_name(text):
-        found += ids_of(rows.filter(name_folded__contains=folded)).order_by("name_folded", "pk")[: MOST + 1]
+        found += ids_of(rows.filter(name_folded__contains=folded)).order_by("name_folded", "pk")[: MAX_MATCHES + 1]
     return found
 
 
@@ -84,12 +84,12 @@ def _ids_by_hint(scope: Any, text: str) -> Sequence[str]:
     if hint is None:
         return []
     secrets = KeySecret.objects.filter(hint=hint, key__tenant_id__in=scope).order_by("key_id")
-    return list(secrets.values_list("key_id", flat=True)[: MOST + 1])
+    return list(secrets.values_list("key_id", flat=True)[: MAX_MATCHES + 1])
 
 
 def _matches(rows: QuerySet[Any], ids: Iterable[str]) -> Matches[Any]:
-    first = list(islice(dict.fromkeys(ids), MOST + 1))
-    return Matches(rows_in_order(rows, first[:MOST]), len(first) > MOST)
+    first = list(islice(dict.fromkeys(ids), MAX_MATCHES + 1))
+    return Matches(rows_in_order(rows, first[:MAX_MATCHES]), len(first) > MAX_MATCHES)
 
 
 def _members(scope: Any, text: str) -> Matches[Membership]:
@@ -97,5 +97,5 @@ def _members(scope: Any, text: str) -> Matches[Membership]:
     if folded := fold(text):
         has_text |= Q(user__username_folded__contains=folded)
     rows = Membership.objects.filter(has_text, tenant_id__in=scope).select_related("user")
-    found = list(rows.order_by("user__username_folded", "tenant_id")[: MOST + 1])
-    return Matches(found[:MOST], len(found) > MOST)
+    found = list(rows.order_by("user__username_folded", "tenant_id")[: MAX_MATCHES + 1])
+    return Matches(found[:MAX_MATCHES], len(found) > MAX_MATCHES)

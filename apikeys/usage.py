@@ -21,6 +21,7 @@ from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.outcomes import INSTALLATION, Outcomes
 from apikeys.refusals import Refused
 from core.db import transactional
+from core.fields import stored_time
 from core.idempotency import Batch, is_repeat
 from tenants.models import Tenant
 
@@ -126,7 +127,7 @@ def add(
     to_keys = [(key_id, number, last.replace(tzinfo=None)) for key_id, (number, last) in sorted(keys.items())]
     latest = timezone.now() + _CLOCK_DIFFERENCE
     with connection.cursor() as cursor:
-        arguments = {"uses": orjson.dumps(to_keys).decode(), "latest": latest.replace(tzinfo=None).isoformat(" ")}
+        arguments = {"uses": orjson.dumps(to_keys).decode(), "latest": stored_time(latest)}
         cursor.execute(_ADD_TO_KEYS[connection.vendor], arguments)
         cursor.execute(_ADD_TO_DAYS[connection.vendor], [orjson.dumps(days).decode()])
     for secret_id, last in sorted(last_of_secrets.items()):
@@ -155,26 +156,26 @@ class KeyUses(NamedTuple):
     uses: int
 
 
-def busiest_keys(tenant_id: str, first: date, last: date, most: int) -> list[KeyUses]:
+def busiest_keys(tenant_id: str, first: date, last: date, limit: int) -> list[KeyUses]:
     """Return the keys of a tenant with most uses from `first` to `last`, the busiest first."""
     keys, days = ApiKey.objects.in_tenants([tenant_id]), DailyUse.objects.in_tenants([tenant_id])
-    return [KeyUses(key, uses) for key, uses in _busiest(keys, days, first, last, most)]
+    return [KeyUses(key, uses) for key, uses in _busiest(keys, days, first, last, limit)]
 
 
-def busiest_agents(tenant_id: str, first: date, last: date, most: int) -> list[tuple[Agent, int]]:
+def busiest_agents(tenant_id: str, first: date, last: date, limit: int) -> list[tuple[Agent, int]]:
     """Return the agents of a tenant with most uses of their keys like `busiest_keys`, each with the number."""
     agents, days = Agent.objects.in_tenants([tenant_id]), DailyUse.objects.in_tenants([tenant_id])
-    return _busiest(agents, days, first, last, most)
+    return _busiest(agents, days, first, last, limit)
 
 
-def busiest_tenants(first: date, last: date, most: int) -> list[tuple[Tenant, int]]:
+def busiest_tenants(first: date, last: date, limit: int) -> list[tuple[Tenant, int]]:
     """Return the tenants with most uses of their keys like `busiest_keys`, each with the number."""
-    return _busiest(Tenant.objects.all(), DailyUse.unscoped.all(), first, last, most)
+    return _busiest(Tenant.objects.all(), DailyUse.unscoped.all(), first, last, limit)
 
 
-def _busiest(rows: QuerySet[M], days: QuerySet[DailyUse], first: date, last: date, most: int) -> list[tuple[M, int]]:
+def _busiest(rows: QuerySet[M], days: QuerySet[DailyUse], first: date, last: date, limit: int) -> list[tuple[M, int]]:
     counted = days.filter(day__range=(first, last), subject__in=rows.values("pk"))
-    sums = list(counted.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:most])
+    sums = list(counted.values_list("subject").annotate(total=Sum("uses")).order_by("-total", "subject")[:limit])
     found = rows.in_bulk([subject for subject, _uses in sums])
     return [(found[subject], uses) for subject, uses in sums if subject in found]
 

@@ -27,7 +27,7 @@ KEYS_PATH = "/api/v2/api-keys"
 # So many keys are disabled before they are enabled again, so that each request is a change.
 BLOCK = 2_000
 AT_ONCE = 100
-MOST_AT_ONCE = 1_000
+MAX_AT_ONCE = 1_000
 MANY_CLIENTS = 64
 
 
@@ -134,7 +134,7 @@ def _enabled_after(bench: Bench, maim: Maim) -> Iterator[None]:
     finally:
         bench.services.run_only(maim)
         with httpx.Client(base_url=maim.base, timeout=TIMEOUT_SECONDS) as client:
-            for ids in _blocks(maim, MOST_AT_ONCE):
+            for ids in _blocks(maim, MAX_AT_ONCE):
                 # A worker that was overloaded may refuse requests for a moment.
                 wait_until(partial(_enable, client, ids), "keys are enabled")
 

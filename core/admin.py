@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from core import audit_export
 from core.actor import KIND_NAMES, ActorKind
 from core.admin_base import ReadOnlyAdmin, actor_of
-from core.admin_list import found_rows, ids_found
+from core.admin_search import search_ids, search_page
 from core.display import DisplayName
 from core.errors import DomainError, Text
 from core.http.operations import JSON_LINES
@@ -34,25 +34,26 @@ from core.models import AuditEntry, DeletedObject
 from core.undo import restoring
 
 # Entries that a file has at most, because the server sends it in one piece.
-MOST_EXPORTED = 10_000
-_SLICE = 500
-# Objects of each kind whose names a search finds, each of which is looked up in an index of the log.
-_NAMED = 2
-# The attribute of a request for a file.
-_EXPORTED = "maim_exported"
+MAX_EXPORTED = 10_000
+_EXPORT_PAGE = 500
+# Objects of each model that a search finds by name, each of which is looked up in an index of the log.
+_MAX_NAMED = 2
+# The attribute of a request for a file, with the number of entries that its search may find.
+_SEARCH_LIMIT = "maim_search_limit"
 
 
-class Export(NamedTuple):
+class ExportFormat(NamedTuple):
     """A format of the log as a file."""
 
-    name: Text
+    title: Text
     content_type: str
     write: Callable[[Iterable[AuditEntry]], str]
 
 
-_EXPORTS = {
-    "jsonl": Export(_("Export as JSON Lines"), JSON_LINES, audit_export.json_lines),
-    "csv": Export(_("Export as CSV"), "text/csv; charset=utf-8", audit_export.csv_text),
+# The formats by the extension of the file.
+_EXPORT_FORMATS = {
+    "jsonl": ExportFormat(_("Export as JSON Lines"), JSON_LINES, audit_export.json_lines),
+    "csv": ExportFormat(_("Export as CSV"), "text/csv; charset=utf-8", audit_export.csv_text),
 }
 
 
@@ -71,7 +72,7 @@ class ActorKindFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("time", "action", "kind", "actor", "object_id", "tenant_id", "request_id")
+    list_display = ("time", "action", "actor_kind_name", "actor", "object_id", "tenant_id", "request_id")
     list_filter = (ActorKindFilter, ("action", admin.AllValuesFieldListFilter), "at")
     search_fields = ("object_id", "tenant_id", "request_id", "actor_id")
     search_help_text = _("An id in full, or the beginning of a name: the first two of each kind.")
@@ -79,7 +80,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     fields = (
         "time",
         "action",
-        "kind",
+        "actor_kind_name",
         "actor_id",
         "actor",
         "token_id",
@@ -95,61 +96,61 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
     ) -> tuple[QuerySet[AuditEntry], bool]:
         """Return the entries that a search finds, also those on objects and by actors whose names it finds."""
-        number = getattr(request, _EXPORTED, self.list_per_page + 1)
+        limit = getattr(request, _SEARCH_LIMIT, self.list_per_page + 1)
         term = search_term.strip()
-        named = [Q(**{column: pk}) for pk, columns in self._named(request, term) for column in columns]
-        return found_rows(request, queryset, self.search_fields, term, number, others=named), False
+        named = list(self._about_named(request, term)) if term else []
+        return search_page(request, queryset, self.search_fields, term, limit, others=named), False
 
-    def _named(self, request: HttpRequest, term: str) -> Iterator[tuple[str, Sequence[str]]]:
-        """Yield the ids of the first rows whose names begin with a term, and the columns in which they may be."""
-        searched: list[Any] = [
-            each for each in self.admin_site._registry.values() if getattr(each, "palette_fields", ())
-        ]
-        for each in searched if term else ():
-            names = [field for field in each.palette_fields if field.endswith("__startswith")]
-            columns = ("object_id", "actor_id") if issubclass(each.model, get_user_model()) else ("object_id",)
-            yield from ((pk, columns) for pk in ids_found(each.get_queryset(request), names, term, _NAMED))
+    def _about_named(self, request: HttpRequest, term: str) -> Iterator[Q]:
+        """Yield conditions for the entries that are on the first objects, or by the first users, of this name."""
+        for model_admin in self.admin_site._registry.values():
+            names = [field for field in getattr(model_admin, "palette_fields", ()) if field.endswith("__startswith")]
+            if names:
+                is_of_users = issubclass(model_admin.model, get_user_model())
+                for pk in search_ids(model_admin.get_queryset(request), names, term, _MAX_NAMED):
+                    yield Q(object_id=pk)
+                    if is_of_users:
+                        yield Q(actor_id=pk)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)
-        return [path("export/<str:kind>/", view, name="common_auditentry_export"), *super().get_urls()]
+        return [path("export/<str:extension>/", view, name="common_auditentry_export"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         query = request.GET.copy()
         query.pop(PAGE_VAR, None)
         exports = [
-            (export.name, f"{reverse('admin:common_auditentry_export', args=[kind])}?{query.urlencode()}")
-            for kind, export in _EXPORTS.items()
+            (export.title, f"{reverse('admin:common_auditentry_export', args=[extension])}?{query.urlencode()}")
+            for extension, export in _EXPORT_FORMATS.items()
         ]
         title = gettext("The newest %(number)d of these entries; manage.py audit export has all.")
-        context = {"exports": exports, "exports_title": title % {"number": MOST_EXPORTED}}
+        context = {"exports": exports, "exports_title": title % {"number": MAX_EXPORTED}}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
-    def export_view(self, request: HttpRequest, kind: str) -> HttpResponse:
+    def export_view(self, request: HttpRequest, extension: str) -> HttpResponse:
         """Return the newest of the entries that the list's filters and search find, as a file."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        export = _EXPORTS.get(kind)
+        export = _EXPORT_FORMATS.get(extension)
         if export is None:
             raise Http404
-        setattr(request, _EXPORTED, MOST_EXPORTED)
+        setattr(request, _SEARCH_LIMIT, MAX_EXPORTED)
         try:
             rows = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{reverse('admin:common_auditentry_changelist')}?{ERROR_FLAG}=1")
-        ids = list(ids_of(rows)[:MOST_EXPORTED])
-        parts = (
-            rows_in_order(AuditEntry.objects.all(), ids[each : each + _SLICE]) for each in range(0, len(ids), _SLICE)
-        )
-        headers = {"Content-Disposition": f'attachment; filename="audit.{kind}"', "Cache-Control": "no-store"}
-        return HttpResponse(export.write(chain.from_iterable(parts)), content_type=export.content_type, headers=headers)
+        ids = list(ids_of(rows)[:MAX_EXPORTED])
+        pages = (ids[start : start + _EXPORT_PAGE] for start in range(0, len(ids), _EXPORT_PAGE))
+        entries = chain.from_iterable(rows_in_order(AuditEntry.objects.all(), page) for page in pages)
+        headers = {"Content-Disposition": f'attachment; filename="audit.{extension}"', "Cache-Control": "no-store"}
+        return HttpResponse(export.write(entries), content_type=export.content_type, headers=headers)
 
     @admin.display(description=_("time"), ordering="at")
     def time(self, entry: AuditEntry) -> str:
         return date_format(timezone.localtime(entry.at), "Y-m-d H:i:s T")
 
     @admin.display(description=_("actor kind"), ordering="actor_kind")
-    def kind(self, entry: AuditEntry) -> str:
+    def actor_kind_name(self, entry: AuditEntry) -> str:
         return str(KIND_NAMES[ActorKind(entry.actor_kind)])
 
     @admin.display(description=_("actor"), ordering="actor_label")

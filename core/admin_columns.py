@@ -40,7 +40,7 @@ def change_url(row: models.Model) -> str:
 
 
 def column_of(model: type[models.Model], name: str) -> str | Column:
-    """Return the column of a field by its name; a name that is of no such field is Django's to look up."""
+    """Return the column of a field by its name. Return the name itself where Django's own column will do."""
     field = next((field for field in model._meta.fields if name in (field.name, field.attname)), None)
     if isinstance(field, models.ForeignKey):
         return _id_column(field) if name == field.attname else _link_column(field)
@@ -52,7 +52,7 @@ def column_of(model: type[models.Model], name: str) -> str | Column:
 
 
 def in_colour(column: C) -> C:
-    """Show what a column returns, a status and its name, as a label whose colour is that of the status."""
+    """Decorate a column that returns a status and its name, to show the name as a label in the status's colour."""
 
     @wraps(column)
     def coloured(*arguments: Any) -> SafeString:

@@ -1,7 +1,7 @@
-"""Deletions in the admin: what they touch is shown first, a large number is typed, and a long one is a bulk operation.
+"""Deletions in the admin: their impact is shown first, a large number is typed, and a long one is a bulk operation.
 
-What a deletion touches is counted by apps above (settings.ADMIN_DELETIONS), and not collected row by row as by Django,
-because a tenant may have a million keys.
+The impact is counted by apps above (settings.ADMIN_DELETIONS), and not collected row by row as by Django, because a
+tenant may have a million keys.
 """
 
 from __future__ import annotations
@@ -23,46 +23,47 @@ from core.actor import Actor
 from core.admin_columns import change_url
 from core.errors import Invalid
 
-TYPED = "typed_number"
+# The field of the form in which the number of objects is typed.
+TYPED_NUMBER = "typed_number"
 
 
-class Touched(NamedTuple):
-    """The number of objects that a deletion deletes, and numbers of what it touches, by name.
+class DeletionImpact(NamedTuple):
+    """The number of objects that a deletion deletes, and counts of what it affects, by name.
 
     If `is_large`, the number of objects has to be typed.
     """
 
     objects: int
-    numbers: dict[str, int]
+    counts: dict[str, int]
     is_large: bool
 
 
 class Deletion(Protocol):
     """The deletion of rows of one model."""
 
-    def touched(self, ids: Sequence[str]) -> Touched:
-        """Return what deleting these rows would touch."""
+    def impact(self, ids: Sequence[str]) -> DeletionImpact:
+        """Return the impact of deleting these rows."""
 
     def start(self, actor: Actor, ids: Sequence[str]) -> models.Model | None:
         """Start the bulk operation that deletes the rows, and return it; None if there is no such operation."""
 
 
 def deletion_of(model: type[models.Model]) -> Deletion | None:
-    """Return how rows of a model are deleted; None for one whose rows Django may collect."""
-    found: dict[str, Deletion] = _deletions()
-    return found.get(model._meta.label)
+    """Return the deletion of a model's rows; None if Django may collect them and what refers to them."""
+    return _deletions().get(model._meta.label)
 
 
 @cache
-def _deletions() -> Any:
-    return import_string(settings.ADMIN_DELETIONS)
+def _deletions() -> dict[str, Deletion]:
+    deletions: dict[str, Deletion] = import_string(settings.ADMIN_DELETIONS)
+    return deletions
 
 
-def check_typed(request: HttpRequest, touched: Touched) -> None:
+def check_typed_number(request: HttpRequest, impact: DeletionImpact) -> None:
     """Raise Invalid if the number of objects has to be typed, and another one was."""
-    if touched.is_large and request.POST.get(TYPED, "").strip() != str(touched.objects):
-        said = _("Nothing was deleted. Type the number of objects, {total}, to go on")
-        raise Invalid({TYPED: [format_lazy(said, total=touched.objects)]})
+    if impact.is_large and request.POST.get(TYPED_NUMBER, "").strip() != str(impact.objects):
+        text = _("Nothing was deleted. Type the number of objects, {total}, to go on")
+        raise Invalid({TYPED_NUMBER: [format_lazy(text, total=impact.objects)]})
 
 
 @admin.action(permissions=["delete"], description=_("Delete selected %(verbose_name_plural)s"))

@@ -1,6 +1,6 @@
 """Fields of the admin's forms for JSON columns, which the API's own fields validate.
 
-A document is a text area, a list of texts has one in each line, and a flat object has an input for each of its members.
+A document is a text area, a list of texts has one in each line, and a flat object has an input for each of its keys.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class JSONEditor(UnfoldAdminTextareaWidget):
 
 
 class JSONFormField(forms.CharField):
-    """A JSON document in a text area, validated by the API's field `shape`."""
+    """A JSON document in a text area, validated by the API's field `api_field`."""
 
     rows = 10
     widget_class: type[forms.Textarea] = JSONEditor
 
-    def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
-        self.shape, self.empty = shape, empty
+    def __init__(self, *, api_field: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
+        self.api_field, self.empty = api_field, empty
         options["widget"] = self.widget_class(attrs={"rows": self.rows, "spellcheck": "false"})
         super().__init__(**options, required=False)
 
@@ -55,7 +55,7 @@ class JSONFormField(forms.CharField):
     def to_python(self, value: Any) -> Any:
         try:
             text = super().to_python(value)
-            document = self.shape.run_validation(strict_json.loads(text.encode())) if text else None
+            document = self.api_field.run_validation(strict_json.loads(text.encode())) if text else None
         except strict_json.NotAcceptable as error:
             raise forms.ValidationError(str(error)) from error
         except serializers.ValidationError as error:
@@ -86,10 +86,10 @@ class LinesFormField(JSONFormField):
         return super().to_python(text)
 
 
-class PartsWidget(forms.MultiWidget):
-    """An input for each member of an object, below a label of its own."""
+class JSONObjectWidget(forms.MultiWidget):
+    """An input for each key of a JSON object, below a label of its own."""
 
-    template_name = "maim/admin/parts.html"
+    template_name = "maim/admin/json_object.html"
 
     def __init__(self, inputs: Mapping[str, forms.Widget], labels: Mapping[str, Text], title: Text) -> None:
         super().__init__(dict(inputs))
@@ -100,32 +100,32 @@ class PartsWidget(forms.MultiWidget):
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
-        context["parts"] = list(zip(self._labels, context["widget"]["subwidgets"], strict=True))
+        context["inputs"] = list(zip(self._labels, context["widget"]["subwidgets"], strict=True))
         context["title"] = self._title
         return context
 
 
-class PartsFormField(forms.Field):
-    """An object of numbers and choices, with an input for each. Nothing in any of them is no object."""
+class JSONObjectFormField(forms.Field):
+    """A flat JSON object of numbers and choices, with an input for each key. Without any value it is empty."""
 
     def __init__(
         self,
         *,
-        shape: serializers.Serializer[Any],
+        api_field: serializers.Serializer[Any],
         empty: Callable[[], Any],
         labels: Mapping[str, Text],
         **options: Any,
     ) -> None:
-        self.shape, self.empty, self.labels = shape, empty, labels
-        self.parts = {name: _part(field) for name, field in shape.fields.items()}
-        inputs = {name: part.widget for name, part in self.parts.items()}
-        super().__init__(**options, required=False, widget=PartsWidget(inputs, labels, options["label"]))
+        self.api_field, self.empty, self.labels = api_field, empty, labels
+        self.fields = {name: _form_field(field) for name, field in api_field.fields.items()}
+        inputs = {name: field.widget for name, field in self.fields.items()}
+        super().__init__(**options, required=False, widget=JSONObjectWidget(inputs, labels, options["label"]))
 
     def to_python(self, value: Any) -> Any:
         sent, errors = {}, []
-        for (name, part), text in zip(self.parts.items(), value or [], strict=False):
+        for (name, field), text in zip(self.fields.items(), value or [], strict=False):
             try:
-                sent[name] = part.clean(text)
+                sent[name] = field.clean(text)
             except forms.ValidationError as error:
                 errors += [f"{self.labels[name]}: {sentence}" for sentence in error.messages]
         if errors:
@@ -138,30 +138,27 @@ class PartsFormField(forms.Field):
             document = self.to_python(data) or {}
         except forms.ValidationError:
             return True
-        return any((initial or {}).get(name) != document.get(name) for name in self.parts)
+        return any((initial or {}).get(name) != document.get(name) for name in self.fields)
 
     def _validated(self, document: dict[str, Any]) -> Any:
         try:
-            return self.shape.run_validation(document)
+            return self.api_field.run_validation(document)
         except serializers.ValidationError as error:
-            raise forms.ValidationError(
-                [
-                    f"{self.labels.get(path, path)}: {text}"
-                    for path, texts in _errors_of(error).items()
-                    for text in texts
-                ]
-            ) from error
+            by_label = {str(self.labels.get(path, path)): texts for path, texts in _errors_of(error).items()}
+            raise forms.ValidationError(list(_sentences(by_label))) from error
 
 
-def parts_text(value: Mapping[str, Any], shape: serializers.Serializer[Any], labels: Mapping[str, Text]) -> str:
-    """Return an object for people who may not change it, with the names of its choices."""
-    choices = {name: getattr(field, "choices", {}) for name, field in shape.fields.items()}
+def json_object_text(
+    document: Mapping[str, Any], api_field: serializers.Serializer[Any], labels: Mapping[str, Text]
+) -> str:
+    """Return a flat JSON object for people who may not change it, with its labels and the names of its choices."""
+    choices = {name: getattr(field, "choices", {}) for name, field in api_field.fields.items()}
     return "; ".join(
-        f"{labels.get(name, name)}: {choices.get(name, {}).get(each, each)}" for name, each in value.items()
+        f"{labels.get(name, name)}: {choices.get(name, {}).get(value, value)}" for name, value in document.items()
     )
 
 
-def _part(field: serializers.Field[Any, Any, Any, Any]) -> forms.Field:
+def _form_field(field: serializers.Field[Any, Any, Any, Any]) -> forms.Field:
     """Return the form's field for a number or a choice. The serializer's field has the bounds."""
     if isinstance(field, serializers.ChoiceField):
         choices = [("", "—"), *field.choices.items()]

@@ -1,168 +1,139 @@
-"""Lists of the operators' admin, which stay quick however long they are.
-
-They have no page numbers and no totals, because either reads the whole table. A page begins after the last row of the
-one before, whose sort values are in the URL; so it reads no more rows of an index than it shows.
-"""
+"""Lists of the operators' admin: their columns, filters, search and actions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import or_
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from typing import Any, ClassVar
 
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.utils import get_fields_from_path
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
-from django.core.paginator import Page, Paginator
-from django.db.models import IntegerField, Q, QuerySet
-from django.http import HttpRequest
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.forms.utils import flatatt
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldBooleanWidget
 
-from core.keyset import InvalidPosition, Order
-from core.listing import ids_of, ids_of_all, rows_in_order
-from core.naming import begins_with
-from core.text import fold, fold_name
+from core.admin_columns import column_of
+from core.admin_pages import KeysetChangeList, UncountedPaginator
+from core.admin_search import SEARCH, search_page, search_rows, searched_list_url
+from core.errors import DomainError
 
-# Rows found by the beginning of a name, in the order of names.
-MAX_NAMES = 100
-
-
-def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> QuerySet[Any, Any]:
-    """Return the ids of the first rows of the page that the request asks for. Raise IncorrectLookupParameters."""
-    position = request.GET.get(PAGE_VAR)
-    try:
-        part = rows if position is None else Order.of(rows).after(rows, position)
-    except InvalidPosition as error:
-        raise IncorrectLookupParameters from error
-    return ids_of(part)[:number]
+# The lookups of Django's own filters.
+_LOOKUPS, _TIME_LOOKUPS = frozenset({"", "exact", "isnull"}), frozenset({"gte", "lt"})
+_ACTION_BOX = UnfoldBooleanWidget({"class": "action-select"})
 
 
-def found_rows(
-    request: HttpRequest,
-    rows: QuerySet[Any],
-    fields: Sequence[str],
-    term: str,
-    number: int,
-    *,
-    others: Sequence[Q] = (),
-) -> QuerySet[Any]:
-    """Return the rows that a search finds in any of the fields (`OperatorAdmin`), or by any of the other conditions.
+class ListAdmin(ModelAdmin):
+    """A list that reads hardly more rows than it shows.
 
-    For a page of a list these are the first rows that each field finds, because MariaDB would sort all of them.
+    `search_fields` are ids, which are searched whole (numbers with `__exact`), and folded columns with `__startswith`,
+    of which the beginning is searched; each has an index. `palette_fields` are those that the command palette searches.
     """
-    if not term:
-        return rows
-    conditions = [*(_condition(rows, field, term) for field in fields), *others]
-    if request.method == "POST":  # an action, which names its rows
-        return rows.filter(reduce(or_, conditions))
-    pages = (first_ids(request, rows.filter(condition), number) for condition in conditions)
-    return rows.filter(pk__in=set(ids_of_all(pages)))
+
+    palette_fields: Sequence[str] = ()
+    ordering: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
+    # The order of what a search finds, if the list has another: one that the indexes of its fields have.
+    search_ordering: ClassVar[tuple[str, ...]] = ()
+    # Only what an index is ordered by, because all rows would have to be sorted.
+    sortable_by: ClassVar[tuple[str, ...]] = ("created_at",)
+    paginator = UncountedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # which would count all rows of each filter
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Allow only the offered filters, because with others a secret column could be guessed letter by letter.
+
+        Raise IncorrectLookupParameters for a time that is none, or that no database has.
+        """
+        name, _separator, suffix = lookup.partition("__")
+        if suffix in _TIME_LOOKUPS:
+            _check_time(value)
+        offered = {parameter_name(entry) for entry in self.list_filter}
+        is_offered = name in offered and suffix in _LOOKUPS | _TIME_LOOKUPS
+        return is_offered and super().lookup_allowed(lookup, value, request)
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        return (request.GET.get(SEARCH_VAR) and self.search_ordering) or self.ordering
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Return the rows that any of `search_fields` finds."""
+        return search_page(request, queryset, self.search_fields, search_term.strip(), self.list_per_page + 1), False
+
+    def search_for_palette(self, request: HttpRequest, term: str, limit: int) -> list[Any]:
+        """Return the first rows that the command palette shows for a term."""
+        return search_rows(self.get_queryset(request), self.palette_fields, term, limit)
+
+    def looks_like_secret(self, text: str) -> bool:
+        """Return whether a text looks like a secret of one of these rows, which belongs in no URL."""
+        return False
+
+    def find_by_secret(self, request: HttpRequest, secret: str) -> models.Model | None:
+        """Return the row that has a secret."""
+        return None
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> Any:
+        return KeysetChangeList
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return [
+            column_of(self.model, name) if isinstance(name, str) and not hasattr(self, name) else name
+            for name in super().get_list_display(request)
+        ]
+
+    def action_checkbox(self, obj: models.Model) -> SafeString:
+        """Return Django's checkbox, with plain text in its label instead of HTML."""
+        label = gettext("Select this object for an action - {}").format(obj)
+        attributes = {"name": ACTION_CHECKBOX_NAME, "value": obj.pk, "aria-label": label, **_ACTION_BOX.attrs}
+        return format_html('<input type="checkbox"{}>', flatatt(attributes))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if SEARCH in request.POST:
+            return HttpResponseRedirect(searched_list_url(self.admin_site, request))
+        return self._message_if_refused(request, super().changelist_view, extra_context)
+
+    # Ignored, because the stubs are of a newer Django, whose method takes another argument.
+    def response_action(  # type: ignore[override]
+        self, request: HttpRequest, queryset: models.QuerySet[Any]
+    ) -> HttpResponse | None:
+        """Run an action on the checked rows only.
+
+        Changing all rows of a list is left to bulk operations, which show their number before and change them in
+        chunks.
+        """
+        named = queryset.filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
+        response: HttpResponse | None = super().response_action(request, named)
+        return response
+
+    def _message_if_refused(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
+        """Return the view's response; if a service refuses, redirect to the page with a message."""
+        try:
+            return view(request, *args)
+        except DomainError as error:
+            self.message_user(request, str(error.detail), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
 
-def first_found(rows: QuerySet[Any], fields: Sequence[str], term: str, number: int) -> list[Any]:
-    """Return the first rows that any of the fields (`OperatorAdmin`) finds, each in its own index."""
-    return rows_in_order(rows, list(dict.fromkeys(ids_found(rows, fields, term, number)))[:number])
+def _check_time(text: str) -> None:
+    """Raise IncorrectLookupParameters for a text that is no time, or one that cannot be converted to UTC."""
+    try:
+        moment = models.DateTimeField().to_python(text)
+        if moment is not None:
+            moment.astimezone(UTC)
+    except (ValidationError, OverflowError) as error:
+        raise IncorrectLookupParameters from error
 
 
-def ids_found(rows: QuerySet[Any], fields: Iterable[str], term: str, number: int) -> list[Any]:
-    """Return the ids of the first rows that each of the fields finds, those of one field after those of another."""
-    return ids_of_all(_first_ids_of_field(rows, field, term, number) for field in fields)
-
-
-def _first_ids_of_field(rows: QuerySet[Any], field: str, term: str, number: int) -> QuerySet[Any, Any]:
-    column, _separator, lookup = field.rpartition("__")
-    if lookup == "startswith":
-        return _ids_by_beginning(rows, column, term, number)
-    return ids_of(rows.filter(_condition(rows, field, term)).order_by())[:number]
-
-
-def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
-    """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
-    column, _separator, lookup = field.rpartition("__")
-    if lookup == "startswith":
-        return Q(pk__in=list(_ids_by_beginning(rows, column, term, MAX_NAMES)))
-    if _is_number(rows, field) and not term.isdecimal():
-        return Q(pk__in=[])
-    return Q(**{field: fold(term) if field.endswith("_folded") else term})
-
-
-def _ids_by_beginning(rows: QuerySet[Any], column: str, term: str, number: int) -> QuerySet[Any, Any]:
-    """Return the ids of the first rows whose folded text begins with the term, in the order of the texts."""
-    prefix = fold_name(term) if column == "name_folded" else fold(term)
-    return ids_of(rows.filter(begins_with(column, prefix)).order_by(column))[:number]
-
-
-def _is_number(rows: QuerySet[Any], field: str) -> bool:
-    """Return whether a field of `search_fields` is a column of numbers, which a text cannot be compared with."""
-    *_relations, last = get_fields_from_path(rows.model, field.removesuffix("__exact"))
-    return isinstance(last, IntegerField)
-
-
-class KeysetChangeList(ChangeList):
-    """A list whose pages follow on each other, with a link to the next and to the first."""
-
-    next_position: str | None = None
-
-    def get_ordering_field(self, field_name: Any) -> Any:
-        """Return the column to sort by for a column of the list, if the list can be sorted by it."""
-        return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
-
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Return the admin's order, or its reverse: the column that the list can be sorted by is its first."""
-        default: list[Any] = list(self.model_admin.get_ordering(request))
-        chosen: Any = super().get_ordering(request, queryset)[0]
-        if chosen.startswith("-") == default[0].startswith("-"):
-            return default
-        return [term.removeprefix("-") if term.startswith("-") else f"-{term}" for term in default]
-
-    def get_rows(self) -> QuerySet[Any]:
-        """Return the queryset that the rows of a page are read from, by their ids."""
-        rows: QuerySet[Any] = self.root_queryset
-        return rows if rows.query.select_related else self.apply_select_related(rows)
-
-    def get_results(self, request: HttpRequest) -> None:
-        ids = list(first_ids(request, self.queryset, self.list_per_page + 1))
-        self.result_list = rows_in_order(self.get_rows(), ids[: self.list_per_page])
-        order = Order.of(self.queryset)
-        if len(ids) > self.list_per_page and self.result_list:
-            self.next_position = order.position(self.result_list[-1])
-        self.result_count = len(self.result_list)
-        self.full_result_count = self.result_count  # so that the page tells of no other number
-        self.show_full_result_count = self.can_show_all = self.multi_page = False
-        self.show_admin_actions = True
-        self.paginator = Paginator(self.result_list, self.list_per_page)
-        self.is_first_page = PAGE_VAR not in request.GET
-
-    @property
-    def first_page_query(self) -> str:
-        return self.get_query_string(remove=[PAGE_VAR])
-
-    @property
-    def next_page_query(self) -> str:
-        return self.get_query_string({PAGE_VAR: self.next_position})
-
-
-class UncountedPage(Page):  # type: ignore[type-arg]  # generic in the stubs only
-    """A page that was read with one row more, if there is one."""
-
-    has_more = False
-
-    def has_next(self) -> bool:
-        return self.has_more
-
-
-class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
-    """A paginator for the choices of a form, which does not count the rows."""
-
-    @property
-    def count(self) -> int:
-        """A number of rows that nobody pages through."""
-        return self.per_page * 1000
-
-    def page(self, number: int | str) -> UncountedPage:
-        number = self.validate_number(number)
-        first = (number - 1) * self.per_page
-        found = list(self.object_list[first : first + self.per_page + 1])
-        page = UncountedPage(found[: self.per_page], number, self)
-        page.has_more = len(found) > self.per_page
-        return page
+def parameter_name(entry: Any) -> str:
+    """Return the name of the query parameter of an entry of `list_filter`, without a lookup."""
+    if isinstance(entry, type):
+        return str(entry.parameter_name)  # type: ignore[attr-defined]  # a SimpleListFilter
+    return str(entry[0] if isinstance(entry, tuple) else entry)

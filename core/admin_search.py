@@ -6,26 +6,98 @@ except for a secret: that leads to the page of its row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
+from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
-from django.db.models import Model
+from django.db.models import IntegerField, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from core.admin_columns import change_url
+from core.admin_pages import page_ids
+from core.listing import ids_of, ids_of_all, rows_in_order
+from core.naming import begins_with
+from core.text import fold, fold_name
 
 # The name of the button that sends the search of a list.
 SEARCH = "_search"
-_MOST = 5  # of a kind
+# Rows of a list found by the beginning of a name, in the order of names.
+MAX_NAMES = 100
+# Rows of a model in the command palette.
+_MAX_PER_MODEL = 5
 _MAX_LENGTH = 320  # of an e-mail address, which is the longest
 
 
-class Found(NamedTuple):
+def search_page(
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    fields: Sequence[str],
+    term: str,
+    limit: int,
+    *,
+    others: Sequence[Q] = (),
+) -> QuerySet[Any]:
+    """Return the rows in which any field (`ListAdmin.search_fields`) matches the term, or any other condition holds.
+
+    For a page of a list these are the first rows for each field, because MariaDB would sort all of them.
+    """
+    if not term:
+        return rows
+    conditions = [*(_condition(rows, field, term) for field in fields), *others]
+    if request.method == "POST":  # an action, which names its rows
+        return rows.filter(reduce(or_, conditions))
+    pages = (page_ids(request, rows.filter(condition), limit) for condition in conditions)
+    return rows.filter(pk__in=set(ids_of_all(pages)))
+
+
+def search_rows(rows: QuerySet[Any], fields: Sequence[str], term: str, limit: int) -> list[Any]:
+    """Return at most so many rows in which any of the fields matches the term."""
+    return rows_in_order(rows, search_ids(rows, fields, term, limit)[:limit])
+
+
+def search_ids(rows: QuerySet[Any], fields: Iterable[str], term: str, limit: int) -> list[Any]:
+    """Return the ids of so many rows for each field, which is searched in an index of its own."""
+    return list(dict.fromkeys(ids_of_all(_search_field(rows, field, term, limit) for field in fields)))
+
+
+def _search_field(rows: QuerySet[Any], field: str, term: str, limit: int) -> QuerySet[Any, Any]:
+    """Return the ids of the first rows in which the field matches the term."""
+    column, _separator, lookup = field.rpartition("__")
+    if lookup == "startswith":
+        return _ids_by_prefix(rows, column, term, limit)
+    return ids_of(rows.filter(_condition(rows, field, term)).order_by())[:limit]
+
+
+def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
+    """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
+    column, _separator, lookup = field.rpartition("__")
+    if lookup == "startswith":
+        return Q(pk__in=list(_ids_by_prefix(rows, column, term, MAX_NAMES)))
+    if _is_number(rows, field) and not term.isdecimal():
+        return Q(pk__in=[])
+    return Q(**{field: fold(term) if field.endswith("_folded") else term})
+
+
+def _ids_by_prefix(rows: QuerySet[Any], column: str, term: str, limit: int) -> QuerySet[Any, Any]:
+    """Return the ids of the first rows whose folded text begins with the term, in the order of the texts."""
+    prefix = fold_name(term) if column == "name_folded" else fold(term)
+    return ids_of(rows.filter(begins_with(column, prefix)).order_by(column))[:limit]
+
+
+def _is_number(rows: QuerySet[Any], field: str) -> bool:
+    """Return whether a field of `search_fields` is a column of numbers, which a text cannot be compared with."""
+    *_relations, last = get_fields_from_path(rows.model, field.removesuffix("__exact"))
+    return isinstance(last, IntegerField)
+
+
+class PaletteResult(NamedTuple):
     """A row as the command palette shows it."""
 
     name: Model
@@ -33,24 +105,26 @@ class Found(NamedTuple):
     url: str
 
 
-def find(site: AdminSite, request: HttpRequest, text: str) -> list[Found]:
+def search_palette(site: AdminSite, request: HttpRequest, text: str) -> list[PaletteResult]:
     """Return the first rows of each kind that a text finds, or the one that it is the secret of."""
     term = text.strip()
     if not term or len(term) > _MAX_LENGTH:
         return []
-    if admin := _admin_of_secret(site, request, term):
-        rows = [admin.row_of_secret(request, term)]
+    if admin := _admin_for_secret(site, request, term):
+        rows = [admin.find_by_secret(request, term)]
     else:
-        searched = [each for each in _admins(site, request) if each.palette_fields]
-        rows = [row for each in searched for row in each.found_by_palette(request, term, _MOST)]
-    return [Found(row, str(capfirst(row._meta.verbose_name)), change_url(row)) for row in rows if row is not None]
+        searched = (admin for admin in _visible_admins(site, request) if admin.palette_fields)
+        rows = [row for admin in searched for row in admin.search_for_palette(request, term, _MAX_PER_MODEL)]
+    return [
+        PaletteResult(row, str(capfirst(row._meta.verbose_name)), change_url(row)) for row in rows if row is not None
+    ]
 
 
 def searched_list_url(site: AdminSite, request: HttpRequest) -> str:
     """Return the URL of a list with what its form searches for, or of the row that this is the secret of."""
     term = request.POST.get(SEARCH_VAR, "").strip()
-    if admin := _admin_of_secret(site, request, term):
-        row = admin.row_of_secret(request, term)
+    if admin := _admin_for_secret(site, request, term):
+        row = admin.find_by_secret(request, term)
         if row is not None:
             return change_url(row)
         messages.error(request, gettext("No key or token has this secret."))
@@ -63,10 +137,11 @@ def searched_list_url(site: AdminSite, request: HttpRequest) -> str:
     return f"{request.path}?{query.urlencode()}"
 
 
-def _admins(site: AdminSite, request: HttpRequest) -> Iterator[Any]:
-    """Return what is registered of the models whose rows the operator may see."""
+def _visible_admins(site: AdminSite, request: HttpRequest) -> Iterator[Any]:
+    """Yield the admins of the models whose rows the operator may see."""
     return (admin for admin in site._registry.values() if admin.has_view_permission(request))
 
 
-def _admin_of_secret(site: AdminSite, request: HttpRequest, text: str) -> Any:
-    return next((admin for admin in _admins(site, request) if admin.is_secret(text)), None)
+def _admin_for_secret(site: AdminSite, request: HttpRequest, text: str) -> Any:
+    """Return the admin that knows what a text is the secret of; None for other texts."""
+    return next((admin for admin in _visible_admins(site, request) if admin.looks_like_secret(text)), None)

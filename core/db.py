@@ -109,6 +109,15 @@ def delete_many(model: type[models.Model], ids: Sequence[Any]) -> None:
         model._base_manager.filter(pk__in=some)._raw_delete(DEFAULT_DB_ALIAS)
 
 
+def delete_one_by_one(rows: models.QuerySet[Any]) -> int:
+    """Delete rows, and those that refer to them, each row in its own transaction: thousands may refer to one.
+
+    Return the number of rows, without those that another process has deleted meanwhile.
+    """
+    label = rows.model._meta.label
+    return sum(rows.filter(pk=pk).delete()[1].get(label, 0) for pk in list(rows.values_list("pk", flat=True)))
+
+
 _PLACEHOLDER = models.Value("ID ")  # free, because folded text has no capital letters
 
 

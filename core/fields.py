@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -87,6 +88,16 @@ class IdField(ExactCharField):
         if name == "id" and not self.verbose_name:
             self.verbose_name = _("ID")  # where Django would take the name, which has no translation
         super().set_attributes_from_name(name)
+
+
+def stored_time(moment: datetime) -> str:
+    """Return a time as both databases store it, which sorts as times do."""
+    return str(moment.astimezone(UTC).replace(tzinfo=None))
+
+
+def parse_stored_time(text: str) -> datetime:
+    """Return the time of a `stored_time`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def json_text(column: str) -> models.ExpressionWrapper[models.F]:

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from core.fields import JSONTextField
 
-# What people call the members of limits.
-PART_LABELS = {"limit": _("Uses"), "window_seconds": _("Seconds"), "period": _("Period")}
+# What people call the keys of limits.
+LIMIT_LABELS = {"limit": _("Uses"), "window_seconds": _("Seconds"), "period": _("Period")}
 MAX_RATE = 10_000
 MAX_WINDOW_SECONDS = 86_400
 MAX_QUOTA = 10**12

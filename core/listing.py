@@ -75,10 +75,10 @@ class Sample(NamedTuple, Generic[R]):
     has_more: bool
 
 
-def sample_of(rows: QuerySet[M], most: int) -> Sample[M]:
+def sample_of(rows: QuerySet[M], limit: int) -> Sample[M]:
     """Return at most so many rows of a queryset."""
-    found = list(rows[: most + 1])
-    return Sample(found[:most], len(found) > most)
+    found = list(rows[: limit + 1])
+    return Sample(found[:limit], len(found) > limit)
 
 
 def ids_of(rows: QuerySet[Any]) -> QuerySet[Any, Any]:

@@ -41,14 +41,14 @@ class NamedModel(ShownByName):
             raise Invalid({self.name_field: [error]})
 
 
-def folded_length_error(folded: str, most: int) -> Promise | None:
+def folded_length_error(folded: str, max_length: int) -> Promise | None:
     """Return an error if a folded name is too long for its column: one character may fold to up to 18."""
-    if len(folded) <= most:
+    if len(folded) <= max_length:
         return None
     return format_lazy(
         _("Too long: written out in full it has {length} characters, and at most {most} are allowed"),
         length=len(folded),
-        most=most,
+        most=max_length,
     )
 
 

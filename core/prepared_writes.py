@@ -149,9 +149,9 @@ def _as_stored(fields: Sequence[Any], values: Sequence[Any]) -> list[Any]:
     rows takes longer than all else.
     """
     this = connections[DEFAULT_DB_ALIAS]  # because each look through the proxy takes a microsecond
-    keep_texts, are_times = [_keeps_texts(field) for field in fields], [_is_time(field) for field in fields]
+    columns = [(field, _keeps_texts(field), _is_time(field)) for field in fields]
     stored = []
-    for field, keeps_text, is_time, value in zip(cycle(fields), cycle(keep_texts), cycle(are_times), values):
+    for (field, keeps_text, is_time), value in zip(cycle(columns), values):
         if keeps_text and (value is None or type(value) is str):
             stored.append(value)
         elif is_time and type(value) is datetime and value.tzinfo is UTC:

@@ -19,7 +19,7 @@ TOKEN_MASK = f"{TOKEN_PREFIX}…"
 _BREAK = r"(?:%(?:0[9AD]|20)|\\[nrt]|[\r\n\t]){0,8}"
 # A character of the base64 of a key: a letter or digit, as it is or percent-encoded.
 _CHARACTER = r"(?:[A-Za-z0-9+/]|%(?:2[BF]|[3-7][0-9A-F]))"
-_LEAST, _MOST = 40, 112
+_MIN_LENGTH, _MAX_LENGTH = 40, 112
 # How the base64 of each key begins: that of `tenant_`, without the last character, in which other bits are, too.
 _BEGINNING = "dGVuYW50X"
 
@@ -28,15 +28,15 @@ def _start(text: str) -> str:
     return _BREAK.join(map(re.escape, text))
 
 
-def _characters(least: int, most: int) -> str:
-    return f"(?:{_BREAK}{_CHARACTER}){{{least},{most}}}"
+def _characters(minimum: int, maximum: int) -> str:
+    return f"(?:{_BREAK}{_CHARACTER}){{{minimum},{maximum}}}"
 
 
 # After as many characters as the longest key has, a break ends it, so that the next line stays. An old key may be
 # longer, but has no breaks then.
 _KEY = re.compile(
-    f"(?:{_start('mmc')}{_BREAK}(?:_|%5F){_characters(_LEAST, _MOST)}"
-    f"|{_start(_BEGINNING)}{_characters(_LEAST, _MOST - len(_BEGINNING))})"
+    f"(?:{_start('mmc')}{_BREAK}(?:_|%5F){_characters(_MIN_LENGTH, _MAX_LENGTH)}"
+    f"|{_start(_BEGINNING)}{_characters(_MIN_LENGTH, _MAX_LENGTH - len(_BEGINNING))})"
     f"{_CHARACTER}*(?:=|%3D){{0,2}}",
     re.IGNORECASE,
 )
@@ -44,7 +44,7 @@ _KEY = re.compile(
 
 # A personal access token, or the greater part of one.
 _HEX = "(?:[0-9a-f]|%(?:3[0-9]|[46][1-6]))"
-_TOKEN = re.compile(f"{_start('mat')}{_BREAK}(?:_|%5F)(?:{_BREAK}{_HEX}){{{_LEAST},72}}", re.IGNORECASE)
+_TOKEN = re.compile(f"{_start('mat')}{_BREAK}(?:_|%5F)(?:{_BREAK}{_HEX}){{{_MIN_LENGTH},72}}", re.IGNORECASE)
 
 
 def scrubbed(text: str) -> str:

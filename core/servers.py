@@ -18,7 +18,7 @@ from core.models import RunningServer
 
 NOTED_EVERY, LOST_AFTER = timedelta(seconds=10), timedelta(seconds=45)
 # No page shows more.
-MOST_SHOWN = 50
+MAX_SHOWN = 50
 
 
 class ThisServer:
@@ -47,7 +47,7 @@ class ThisServer:
 
 def running() -> list[RunningServer]:
     """Return what runs, the latest start first."""
-    rows = RunningServer.objects.filter(seen_at__gt=timezone.now() - LOST_AFTER).order_by("-seen_at")[:MOST_SHOWN]
+    rows = RunningServer.objects.filter(seen_at__gt=timezone.now() - LOST_AFTER).order_by("-seen_at")[:MAX_SHOWN]
     return sorted(rows, key=lambda row: row.started_at, reverse=True)
 
 

@@ -68,22 +68,25 @@ def visible(text: str) -> str:
     return "".join(char for place, char in enumerate(text) if not _is_refused(text, place)).strip()
 
 
-def cut(text: str, most: int, *, fold: Fold, most_folded: int) -> str:
-    """Return the beginning of the text with at most `most` characters, and `most_folded` when folded."""
-    short = text[:most].rstrip()
-    while len(fold(short)) > most_folded:
+def cut(text: str, max_length: int, *, fold: Fold, max_folded_length: int) -> str:
+    """Return the beginning of the text with at most `max_length` characters, and `max_folded_length` when folded."""
+    short = text[:max_length].rstrip()
+    while len(fold(short)) > max_folded_length:
         short = short[:-1].rstrip()
     return short
 
 
-def unique_name(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int, fold: Fold = fold_name) -> str:
+def unique_name(
+    name: str, object_id: str, is_free: Callable[[str], bool], *, max_length: int, fold: Fold = fold_name
+) -> str:
     """Return a free name in place of one that is taken: the name with the object's id behind it.
 
     The id makes the result the same in each run. A number is added only if that name is taken too.
     """
     for number in count(1):
         suffix = f" ({object_id})" if number == 1 else f" ({object_id}, {number})"
-        candidate = cut(name, most - len(suffix), fold=fold, most_folded=3 * (most - len(suffix))) + suffix
+        left = max_length - len(suffix)
+        candidate = cut(name, left, fold=fold, max_folded_length=3 * left) + suffix
         if is_free(candidate):
             return candidate
     raise AssertionError("unreachable")

@@ -38,9 +38,9 @@ class KeysToLookAt(NamedTuple):
     def of(tenant_id: str | None = None) -> KeysToLookAt:
         """Return those of a tenant, or of all tenants."""
         return KeysToLookAt(
-            attention.expiring_keys(tenant_id),
-            attention.never_used_keys(tenant_id),
-            attention.leaked_secrets(tenant_id),
+            expiring=attention.expiring_keys(tenant_id),
+            never_used=attention.never_used_keys(tenant_id),
+            leaked=attention.leaked_secrets(tenant_id),
         )
 
 
@@ -94,23 +94,23 @@ def verification_times(span: Span) -> Chart:
 def overview(span: Span) -> Overview:
     """Return the figures of the dashboard."""
     return Overview(
-        verifications(EVERYTHING, span),
-        verification_times(span),
-        rankings.rank(),
-        gauges.read(),
-        KeysToLookAt.of(),
-        servers.running(),
-        dependencies.check_all(HEALTH_SECONDS),
+        verifications=verifications(EVERYTHING, span),
+        durations=verification_times(span),
+        rankings=rankings.rank(),
+        gauges=gauges.read(),
+        keys=KeysToLookAt.of(),
+        servers=servers.running(),
+        health=dependencies.check_all(HEALTH_SECONDS),
     )
 
 
 def of_tenant(tenant: Tenant, span: Span) -> TenantFigures:
     """Return the figures on a tenant's page."""
     return TenantFigures(
-        verifications(Subject.tenant(tenant.id), span),
-        KeysToLookAt.of(tenant.id),
-        alive_agents(tenant),
-        last_changes_in(tenant.id),
+        verifications=verifications(Subject.tenant(tenant.id), span),
+        keys=KeysToLookAt.of(tenant.id),
+        alive=alive_agents(tenant),
+        changes=last_changes_in(tenant.id),
     )
 
 
@@ -122,12 +122,12 @@ def alive_agents(tenant: Tenant) -> Sample[AgentActivity]:
 def of_agent(agent: Agent, span: Span) -> AgentFigures:
     """Return the figures on an agent's page."""
     return AgentFigures(
-        verifications(Subject.of(agent), span),
-        active_agents(agent.tenant_id).filter(pk=agent.pk).first(),
-        last_changes(agent.id),
+        verifications=verifications(Subject.of(agent), span),
+        alive=active_agents(agent.tenant_id).filter(pk=agent.pk).first(),
+        changes=last_changes(agent.id),
     )
 
 
 def of_key(key: ApiKey, span: Span) -> KeyFigures:
     """Return the figures on a key's page."""
-    return KeyFigures(verifications(Subject.of(key), span), last_changes(key.id))
+    return KeyFigures(verifications=verifications(Subject.of(key), span), changes=last_changes(key.id))

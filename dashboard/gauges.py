@@ -13,6 +13,7 @@ from apikeys import attention, rankings
 from apikeys.models import ApiKey
 from core import gauges
 from operations import services as operations
+from operations.models import BulkOperation
 
 
 class GaugeName(StrEnum):
@@ -36,7 +37,7 @@ _COUNTED: dict[GaugeName, tuple[timedelta, Callable[[], int]]] = {
     GaugeName.LEAKED_SECRETS: (_HOUR, lambda: attention.leaked().count()),
     GaugeName.LEAKED_KEYS: (_MINUTE, lambda: attention.leaked_and_current().count()),
     GaugeName.CALLED_SUSPENDED_TENANTS: (5 * _MINUTE, rankings.count_called_suspended),
-    GaugeName.FAILED_OPERATIONS: (_MINUTE, lambda: operations.lately_failed().count()),
+    GaugeName.FAILED_OPERATIONS: (_MINUTE, lambda: operations.lately_failed(BulkOperation.objects.all()).count()),
 }
 
 

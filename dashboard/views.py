@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from django.contrib.admin.utils import unquote
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext
 
 from agents.models import Agent
@@ -28,48 +32,37 @@ def span_of(request: HttpRequest) -> Span:
 
 def verifications(request: HttpRequest) -> JsonResponse:
     """Respond with the verifications of all tenants."""
-    return _respond(request, EVERYTHING)
+    return _respond(request, partial(figures.verifications, EVERYTHING))
 
 
 def verifications_of_tenant(request: HttpRequest, tenant_id: str) -> JsonResponse:
     """Respond with the verifications of a tenant's keys."""
-    tenant = Tenant.objects.filter(pk=unquote(tenant_id)).only("pk").first()
-    return _respond(request, None if tenant is None else Subject.tenant(tenant.pk))
+    tenant = get_object_or_404(Tenant.objects.only("pk"), pk=unquote(tenant_id))
+    return _respond(request, partial(figures.verifications, Subject.tenant(tenant.pk)))
 
 
 def verifications_of_agent(request: HttpRequest, agent_id: str) -> JsonResponse:
     """Respond with the verifications of an agent's keys."""
-    agent = Agent.unscoped.filter(pk=unquote(agent_id)).only("pk", "tenant_id").first()
-    return _respond(request, None if agent is None else Subject.of(agent))
+    agent = get_object_or_404(Agent.unscoped.only("pk", "tenant_id"), pk=unquote(agent_id))
+    return _respond(request, partial(figures.verifications, Subject.of(agent)))
 
 
 def verifications_of_key(request: HttpRequest, key_id: str) -> JsonResponse:
     """Respond with the verifications of a key."""
-    key = ApiKey.unscoped.filter(pk=unquote(key_id)).only("pk", "tenant_id").first()
-    return _respond(request, None if key is None else Subject.of(key))
+    key = get_object_or_404(ApiKey.unscoped.only("pk", "tenant_id"), pk=unquote(key_id))
+    return _respond(request, partial(figures.verifications, Subject.of(key)))
 
 
 def verification_times(request: HttpRequest) -> JsonResponse:
     """Respond with how long verifications took, in milliseconds."""
+    return _respond(request, figures.verification_times)
+
+
+def _respond(request: HttpRequest, chart_of: Callable[[Span], Chart]) -> JsonResponse:
+    """Respond with the chart of the span that the query asks for; with 400 if there is no such span."""
     try:
-        return _json(figures.verification_times(span_of(request)))
+        span = span_of(request)
     except UnknownSpan:
-        return _unknown_span()
-
-
-def _respond(request: HttpRequest, subject: Subject | None) -> JsonResponse:
-    if subject is None:
-        raise Http404
-    try:
-        return _json(figures.verifications(subject, span_of(request)))
-    except UnknownSpan:
-        return _unknown_span()
-
-
-def _json(chart: Chart) -> JsonResponse:
-    return JsonResponse(chart.as_json())
-
-
-def _unknown_span() -> JsonResponse:
-    spans = ", ".join(span.value for span in Span)
-    return JsonResponse({"error": gettext("span must be one of %(spans)s") % {"spans": spans}}, status=400)
+        spans = ", ".join(span.value for span in Span)
+        return JsonResponse({"error": gettext("span must be one of %(spans)s") % {"spans": spans}}, status=400)
+    return JsonResponse(chart_of(span).as_json())

@@ -2,9 +2,9 @@
 
 From the bottom up:
 
-    words          names of people, tenants, agents and keys
+    names          names of people, tenants, agents and keys
     storage        bulk writes, their rates, and what an interrupted run leaves
-    chronicle      audit entries in the order of their times
+    audit_trail    audit entries in the order of their times
     context        what all of these share: chance, time, storage and names
     configs        configs of agents, and their versions
     population     people, tenants, members and agents

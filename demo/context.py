@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 
-from demo.chronicle import Chronicle
+from demo.audit_trail import AuditTrail
+from demo.names import Names
 from demo.storage import Storage
-from demo.words import Words
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Context:
     random: Random
     now: datetime
     storage: Storage
-    chronicle: Chronicle
-    words: Words
+    audit_trail: AuditTrail
+    names: Names
 
     def moment_after(self, start: datetime) -> datetime:
         """Return a time between then and now, rather earlier than later."""
@@ -29,4 +29,4 @@ class Context:
 def new_context(random: Random, now: datetime) -> Context:
     """Return the context of a run that begins."""
     storage = Storage()
-    return Context(random, now, storage, Chronicle(storage, random), Words(random))
+    return Context(random, now, storage, AuditTrail(storage, random), Names(random))

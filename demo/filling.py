@@ -18,10 +18,11 @@ from apikeys.notices import leak_event
 from apikeys.recount import recount
 from demo.context import new_context
 from demo.keys import Keys, notice_of
-from demo.population import Bot, Population
-from demo.storage import without_checks
+from demo.names import ACTIONS, PLATFORMS
+from demo.population import DemoAgent, Population
+from demo.storage import without_constraint_checks
 from demo.uses import Uses
-from demo.words import ACTIONS, PLATFORMS
+from demo.verifications import Verifications
 
 KEYS_OF_TENANT, KEYS_OF_AGENT = 100, 10
 # Heartbeats last as long, so that somebody who looks around finds agents alive.
@@ -54,7 +55,7 @@ def fill(alice: User, *, keys: int, seed: int, progress: Callable[[int], object]
 
     The same seed makes the same installation, but for its secrets and its times, which end now.
     """
-    with without_checks():
+    with without_constraint_checks():
         return _Filling(Random(seed), timezone.now(), keys).run(alice, progress)  # noqa: S311  # made-up names and sizes
 
 
@@ -73,9 +74,10 @@ class _Filling:
             tenants=max(6, self._number // KEYS_OF_TENANT),
             agents=max(12, self._number // KEYS_OF_AGENT),
         )
-        uses = Uses(self._context, population.bots, population.sites)
-        self._keys = Keys(self._context, population, uses)
-        measured = self._write_births(progress)
+        verifications = Verifications(self._context)
+        uses = Uses(self._context, verifications, population.agents, population.tenants)
+        self._keys = Keys(self._context, population, uses, verifications)
+        measured = self._write_agents_and_keys(progress)
         uses.finish()
         self._write_logs()
         self._storage.flush()
@@ -84,42 +86,43 @@ class _Filling:
         recount()
         return Filled(
             keys=self._number,
-            tenants=len(population.sites),
-            agents=len(population.bots),
+            tenants=len(population.tenants),
+            agents=len(population.agents),
             people=len(population.users),
             rows=self._storage.rows,
             seconds=time.perf_counter() - started - measured,
-            plain_rows_per_second=self._storage.plain_per_second or 0.0,
+            plain_rows_per_second=self._storage.plain_rows_per_second or 0.0,
         )
 
-    def _write_births(self, progress: Callable[[int], object]) -> float:
-        """Write agents and keys as they came. Return how long the measurement of a plain insert took."""
-        born, measured = 0, 0.0
+    def _write_agents_and_keys(self, progress: Callable[[int], object]) -> float:
+        """Write agents and keys in the order of their creation. Return how long measuring a plain insert took."""
+        written, measured = 0, 0.0
         ids = self._key_ids()
         self._population.write_people()
-        for at, _number, bot, is_key in sorted(self._births(), key=itemgetter(0, 1)):
-            self._context.chronicle.write_up_to(at)
+        for at, _number, agent, is_key in sorted(self._creations(), key=itemgetter(0, 1)):
+            self._context.audit_trail.write_up_to(at)
             if not is_key:
-                self._population.agent_born(bot)
+                self._population.write_agent(agent)
             else:
-                self._keys.born(bot, next(ids), at)
-                born += 1
+                self._keys.write(agent, next(ids), at)
+                written += 1
                 progress(1)
-                is_sample = born * 2 >= self._number and self._storage.waiting >= _SAMPLE
-                if self._storage.plain_per_second is None and (is_sample or born == self._number):
+                is_sample = written * 2 >= self._number and self._storage.waiting >= _SAMPLE
+                if self._storage.plain_rows_per_second is None and (is_sample or written == self._number):
                     began = time.perf_counter()
-                    self._storage.measure_plain()
+                    self._storage.measure_plain_insert()
                     measured = time.perf_counter() - began
-        self._context.chronicle.write_up_to(self._now)
+        self._context.audit_trail.write_up_to(self._now)
         return measured
 
-    def _births(self) -> Iterator[tuple[datetime, int, Bot, bool]]:
-        """Yield the agents and the keys, each with the time at which it came, and a number that no other has."""
-        bots = self._population.bots
-        for bot in bots:
-            yield bot.row.created_at, bot.number, bot, False
-        for number, bot in enumerate(self._random.choices(bots, [bot.weight for bot in bots], k=self._number)):
-            yield self._context.moment_after(bot.row.created_at), len(bots) + number, bot, True
+    def _creations(self) -> Iterator[tuple[datetime, int, DemoAgent, bool]]:
+        """Yield agents, and keys by their agent: when each was created, its number, the agent, and if it is a key."""
+        agents = self._population.agents
+        for agent in agents:
+            yield agent.row.created_at, agent.number, agent, False
+        of_keys = self._random.choices(agents, [agent.weight for agent in agents], k=self._number)
+        for number, agent in enumerate(of_keys):
+            yield self._context.moment_after(agent.row.created_at), len(agents) + number, agent, True
 
     def _key_ids(self) -> Iterator[str]:
         """Yield ids in their order, because rows are inserted faster in the order of the primary key."""
@@ -131,18 +134,18 @@ class _Filling:
         """Write what is in the order of time by itself: refusals, the usage log, and heartbeats."""
         for refusal in sorted(self._keys.refusals, key=lambda row: row.at):
             self._storage.add(refusal)
-        live = [bot for bot in self._population.bots if bot.is_live]
+        live = [agent for agent in self._population.agents if agent.is_live]
         number = self._number // 5
-        for place, bot in enumerate(self._random.choices(live, [bot.weight for bot in live], k=number)):
-            self._storage.add(self._log_entry(bot, self._now - _LOG_SINCE * (1 - place / number)))
-        for bot in live:
+        for place, agent in enumerate(self._random.choices(live, [agent.weight for agent in live], k=number)):
+            self._storage.add(self._log_entry(agent, self._now - _LOG_SINCE * (1 - place / number)))
+        for agent in live:
             if self._random.random() < 0.6:
-                self._storage.add(self._heartbeat(bot))
+                self._storage.add(self._heartbeat(agent))
 
-    def _log_entry(self, bot: Bot, at: datetime) -> UsageLogEntry:
+    def _log_entry(self, agent: DemoAgent, at: datetime) -> UsageLogEntry:
         return UsageLogEntry(
-            tenant_id=bot.row.tenant_id,
-            agent_id=bot.row.pk,
+            tenant_id=agent.row.tenant_id,
+            agent_id=agent.row.pk,
             user_id=str(self._random.randrange(10_000, 99_999)),
             platform=self._random.choice(PLATFORMS),
             action=self._random.choice(ACTIONS),
@@ -151,13 +154,13 @@ class _Filling:
             created_at=at,
         )
 
-    def _heartbeat(self, bot: Bot) -> AgentActivity:
-        least, most = _ALIVE_FOR
+    def _heartbeat(self, agent: DemoAgent) -> AgentActivity:
+        shortest, longest = _ALIVE_FOR
         seen = self._now - timedelta(seconds=self._random.randrange(600))
-        lasts = least + (most - least) * self._random.random()
+        lasts = shortest + (longest - shortest) * self._random.random()
         return AgentActivity(
-            agent=bot.row,
-            tenant_id=bot.row.tenant_id,
+            agent=agent.row,
+            tenant_id=agent.row.tenant_id,
             last_seen_at=seen,
             ttl_seconds=int(lasts.total_seconds()),
             expires_at=seen + lasts,
@@ -165,10 +168,10 @@ class _Filling:
 
     def _write_notices(self) -> None:
         """Write what tenants were told, after the secrets, whose ids are in what is told of leaks."""
-        told = list(self._keys.notices)
+        events = list(self._keys.notices)
         for key, secret in self._keys.leaked:
             stored = KeySecret.objects.get(digest=secret.digest)
             assert stored.leaked_at is not None
-            told.append((stored.leaked_at, leak_event(key, stored)))
-        for at, event in sorted(told, key=lambda each: each[0]):
+            events.append((stored.leaked_at, leak_event(key, stored)))
+        for at, event in sorted(events, key=itemgetter(0)):
             self._storage.add(notice_of(event, at))

@@ -18,9 +18,9 @@ from accounts.models import User
 from agents.models import Agent, AgentActivity, ConfigVersion
 from apikeys.models import ApiKey, KeySecret, Notice, Refusal, UsageLogEntry
 from core import epoch
-from core.audit_chain.entries import time_of
 from core.db import transactional_and_propagated
 from core.errors import Conflict
+from core.fields import parse_stored_time
 from core.locks import Locked
 from core.models import Approval, AuditEntry, Epoch, Invalidation, Lock
 from core.prepared_writes import insert_all, insert_values
@@ -29,8 +29,8 @@ from tenants.models import Membership, Tenant
 
 # The row of a run that is under way, or was interrupted.
 _MARK = "demo"
-# In the order in which they are written: what others refer to comes first.
-_MODELS: tuple[type[models.Model], ...] = (
+# What others refer to comes first.
+_INSERT_ORDER: tuple[type[models.Model], ...] = (
     *(User, Tenant, Membership, Agent, ConfigVersion, AgentActivity, ApiKey, KeySecret),
     *(Refusal, Notice, UsageLogEntry, AuditEntry),
 )
@@ -60,61 +60,56 @@ class Storage:
     """Rows that wait to be written, and how fast they are."""
 
     def __init__(self) -> None:
-        self.rows = 0
-        self.plain_per_second: float | None = None
-        self._waiting: defaultdict[type[models.Model], list[models.Model]] = defaultdict(list)
-        self._counts: defaultdict[type[models.Model], list[tuple[Any, ...]]] = defaultdict(list)
-        self._number = 0
-
-    @property
-    def waiting(self) -> int:
-        """The number of rows that wait to be written."""
-        return self._number
+        self.rows = 0  # that are written
+        self.waiting = 0
+        self.plain_rows_per_second: float | None = None
+        self._objects: defaultdict[type[models.Model], list[models.Model]] = defaultdict(list)
+        self._values: defaultdict[type[models.Model], list[tuple[Any, ...]]] = defaultdict(list)
 
     def add(self, row: models.Model) -> None:
         """Add a row, and write those that wait if they are many."""
-        self._waiting[type(row)].append(row)
+        self._objects[type(row)].append(row)
         self._count()
 
     def add_count(self, model: type[models.Model], *values: Any) -> None:
         """Add a row of a model that counts something, by its stored values: most rows are, and objects take long."""
-        self._counts[model].append(values)
+        self._values[model].append(values)
         self._count()
 
     def _count(self) -> None:
-        self._number += 1
-        if self._number >= _BATCH:
+        self.waiting += 1
+        if self.waiting >= _BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Write the rows that wait, in one transaction."""
         with transaction.atomic():
-            for model in _MODELS:
-                insert_all(self._waiting[model])
-            for model, rows in self._counts.items():
+            for model in _INSERT_ORDER:
+                insert_all(self._objects[model])
+            for model, rows in self._values.items():
                 insert_values(model, rows)
-        self.rows += self._number
-        self._waiting.clear()
-        self._counts.clear()
-        self._number = 0
+        self.rows += self.waiting
+        self._objects.clear()
+        self._values.clear()
+        self.waiting = 0
 
-    def measure_plain(self) -> None:
+    def measure_plain_insert(self) -> None:
         """Measure how fast `bulk_create` alone writes the rows that wait, and take them back."""
-        batches = [(model, self._waiting[model]) for model in _MODELS]
-        batches += [(model, [_row_of(model, values) for values in rows]) for model, rows in self._counts.items()]
+        batches = [(model, self._objects[model]) for model in _INSERT_ORDER]
+        batches += [(model, [_to_object(model, values) for values in rows]) for model, rows in self._values.items()]
         started = time.perf_counter()
         with transaction.atomic():
             for model, objects in batches:
                 model._base_manager.bulk_create(objects, batch_size=500)
             transaction.set_rollback(True)
-        self.plain_per_second = self._number / (time.perf_counter() - started)
+        self.plain_rows_per_second = self.waiting / (time.perf_counter() - started)
 
 
-def _row_of(model: type[models.Model], values: Sequence[Any]) -> models.Model:
-    """Return the row that has these stored values."""
+def _to_object(model: type[models.Model], values: Sequence[Any]) -> models.Model:
+    """Return the unsaved object with these stored values."""
     return model(
         **{
-            field.attname: time_of(value) if isinstance(field, models.DateTimeField) else value
+            field.attname: parse_stored_time(value) if isinstance(field, models.DateTimeField) else value
             for field, value in zip(model._meta.concrete_fields, values, strict=True)
         }
     )
@@ -153,11 +148,11 @@ def clean() -> None:
     for tables in ([model._meta.db_table for model in found if model is not Lock], [Lock._meta.db_table]):
         statements = connection.ops.sql_flush(no_style(), tables, reset_sequences=True)
         connection.ops.execute_sql_flush(statements)
-    _forget_all()
+    _invalidate_keys()
 
 
 @contextmanager
-def without_checks() -> Iterator[None]:
+def without_constraint_checks() -> Iterator[None]:
     """Let MariaDB not look for each row that a new one refers to, or may be a duplicate of: these are made to fit."""
     if connection.vendor != "mysql":
         yield
@@ -175,6 +170,6 @@ def _set_checks(value: int) -> None:
 
 
 @transactional_and_propagated
-def _forget_all() -> None:
+def _invalidate_keys() -> None:
     """Make workers forget all keys."""
     epoch.invalidate(epoch.EVERYTHING)

@@ -18,18 +18,18 @@ from apikeys.models import ApiKey, DailyRefusals, FiveMinuteCount, HourCount, Mi
 from apikeys.outcomes import FIVE_MINUTES_KEPT_FOR, INSTALLATION
 from apikeys.periods import DAY, FIVE_MINUTES, HOUR, MINUTE, start_of
 from apikeys.verification import VALID, VerdictCode
-from core.audit_chain.entries import time_text
+from core.fields import stored_time
 from demo.context import Context
-from demo.population import Bot, Site
+from demo.population import DemoAgent, DemoTenant
 
 # The last days of which verifications are by hour.
 _HOURLY_DAYS = 30
 _DURATION_MINUTES = timedelta(hours=2)
 # How busy the hours of a day are, in UTC: most people of this history live eight hours ahead.
 _BUSY = (9, 10, 10, 9, 8, 9, 11, 12, 12, 11, 10, 10, 12, 14, 13, 9, 5, 3, 2, 1, 1, 2, 4, 7)
-_SLOTS_OF_HOUR, _SLOTS_OF_DAY = HOUR // FIVE_MINUTES, DAY // FIVE_MINUTES
+_PERIODS_OF_HOUR, _PERIODS_OF_DAY = HOUR // FIVE_MINUTES, DAY // FIVE_MINUTES
 # A bot calls several times when somebody talks to it.
-_BURST, _MOST_BURSTS = 5, 200
+_BURST, _MAX_BURSTS = 5, 200
 # A day with fewer uses is of a few hours.
 _FEW = 200
 # Per mille of verifications in each bucket of durations: half take less than 100 µs, one in a hundred milliseconds.
@@ -49,19 +49,22 @@ class _Refused(NamedTuple):
 
 
 class Verifications:
-    """Sums of verifications, each written once."""
+    """Sums of verifications, each written once.
+
+    Periods are of five minutes, and numbered from the beginning of yesterday.
+    """
 
     def __init__(self, context: Context) -> None:
         self._random, self._now, self._storage = context.random, context.now, context.storage
-        self._today = datetime.combine(context.now.date(), time.min, UTC)
-        self._recent = self._today - DAY
-        self._hourly = self._today - (_HOURLY_DAYS - 1) * DAY
-        # Five minutes since `_recent`, and how busy all are up to each of them.
-        self._last_slot = (context.now - self._recent) // FIVE_MINUTES
-        busy = [_BUSY[slot // _SLOTS_OF_HOUR % 24] for slot in range(2 * _SLOTS_OF_DAY)]
-        self._busy = [0, *accumulate(busy)]
-        self._texts = [time_text(self._recent + slot * FIVE_MINUTES) for slot in range(2 * _SLOTS_OF_DAY)]
-        self._kept_since = (start_of(context.now, HOUR) - FIVE_MINUTES_KEPT_FOR - self._recent) // FIVE_MINUTES
+        today = datetime.combine(context.now.date(), time.min, UTC)
+        self._yesterday = today - DAY
+        self._first_hourly_day = today - (_HOURLY_DAYS - 1) * DAY
+        self._last_period = self._period_of(context.now)
+        self._first_kept_period = self._period_of(start_of(context.now, HOUR) - FIVE_MINUTES_KEPT_FOR)
+        periods = range(2 * _PERIODS_OF_DAY)
+        self._stored_starts = [stored_time(self._start_of(period)) for period in periods]
+        # The sum of how busy the periods before each are.
+        self._busy_before = [0, *accumulate(_BUSY[period // _PERIODS_OF_HOUR % 24] for period in periods)]
         self._of_agents: Counter[tuple[str, int]] = Counter()
         self._of_tenants: Counter[tuple[str, int]] = Counter()
         self._refused: list[_Refused] = []
@@ -70,33 +73,33 @@ class Verifications:
 
     @property
     def share_of_today(self) -> float:
-        """The part of a usual day's verifications that are over by now."""
-        begun = self._busy[self._last_slot] - self._busy[_SLOTS_OF_DAY]
-        return (begun + 1) / (self._busy[-1] - self._busy[_SLOTS_OF_DAY])
+        """The share of a usual day's verifications that are over by now."""
+        begun = self._busy_before[self._last_period] - self._busy_before[_PERIODS_OF_DAY]
+        return (begun + 1) / (self._busy_before[-1] - self._busy_before[_PERIODS_OF_DAY])
 
     def is_recent(self, day: datetime) -> bool:
         """Return whether the verifications of a day are by minute."""
-        return day >= self._recent
+        return day >= self._yesterday
 
-    def add_recent(self, key: ApiKey, bot: Bot, day: datetime, number: int) -> tuple[datetime, datetime]:
+    def add_recent(self, key: ApiKey, agent: DemoAgent, day: datetime, number: int) -> tuple[datetime, datetime]:
         """Add valid verifications of a key on a recent day. Return the period in which the last of them was."""
-        first = max(day - self._recent, key.created_at - self._recent) // FIVE_MINUTES
-        last = min((day - self._recent) // FIVE_MINUTES + _SLOTS_OF_DAY - 1, self._last_slot)
-        slots = self._some_slots(first, last, min(1 + number // _BURST, _MOST_BURSTS))
-        for slot, part in zip(slots, _parts(number, len(slots)), strict=True):
-            if slot >= self._kept_since:
-                self._storage.add_count(FiveMinuteCount, key.pk, self._texts[slot], VALID, part)
-            self._of_agents[key.agent_id, slot] += part
-            self._of_tenants[bot.row.tenant_id, slot] += part
-        began = self._recent + slots[-1] * FIVE_MINUTES
+        first = self._period_of(max(day, key.created_at))
+        last = min(self._period_of(day) + _PERIODS_OF_DAY - 1, self._last_period)
+        periods = self._choose_periods(first, last, min(1 + number // _BURST, _MAX_BURSTS))
+        for period, part in zip(periods, _parts(number, len(periods)), strict=True):
+            if period >= self._first_kept_period:
+                self._storage.add_count(FiveMinuteCount, key.pk, self._stored_starts[period], VALID, part)
+            self._of_agents[key.agent_id, period] += part
+            self._of_tenants[agent.row.tenant_id, period] += part
+        began = self._start_of(periods[-1])
         return began, began + FIVE_MINUTES
 
-    def add_day(self, site: Site, day: date, number: int) -> None:
+    def add_day(self, tenant: DemoTenant, day: date, number: int) -> None:
         """Add the valid verifications of a tenant on a day, to its hours unless they are known by minute."""
         start = datetime.combine(day, time.min, UTC)
-        if number and self._hourly <= start < self._recent:
+        if number and self._first_hourly_day <= start < self._yesterday:
             for hour, part in self._spread(number, start):
-                self._write_hour(site.row.pk, hour, VALID, part)
+                self._write_hour(tenant.row.pk, hour, VALID, part)
 
     def refuse(self, key: ApiKey, at: datetime, code: VerdictCode, number: int) -> None:
         """Add refused verifications of a key. They are of the last thirty days."""
@@ -105,29 +108,36 @@ class Verifications:
 
     def finish(self, uses: Mapping[str, int]) -> None:
         """Write all sums. `uses` are those of the installation by day, which are its valid verifications."""
-        for (agent_id, slot), number in sorted(self._of_agents.items()):
-            if slot >= self._kept_since:
-                self._storage.add_count(FiveMinuteCount, agent_id, self._texts[slot], VALID, number)
-        for (tenant_id, slot), number in sorted(self._of_tenants.items()):
-            for minute, part in self._minutes_of(slot, number):
+        for (agent_id, period), number in sorted(self._of_agents.items()):
+            if period >= self._first_kept_period:
+                self._storage.add_count(FiveMinuteCount, agent_id, self._stored_starts[period], VALID, number)
+        for (tenant_id, period), number in sorted(self._of_tenants.items()):
+            for minute, part in self._minutes_of(period, number):
                 self._add_minute(tenant_id, minute, VALID, part)
         self._finish_refusals()
         self._add_unknown()
         for (subject, minute, outcome), number in sorted(self._minutes.items()):
-            self._storage.add_count(MinuteCount, subject, time_text(minute), outcome, number)
+            self._storage.add_count(MinuteCount, subject, stored_time(minute), outcome, number)
         for (subject, hour, outcome), number in sorted(self._hours.items()):
-            self._storage.add_count(HourCount, subject, time_text(hour), outcome, number)
+            self._storage.add_count(HourCount, subject, stored_time(hour), outcome, number)
         self._finish_days(uses)
 
-    def _some_slots(self, first: int, last: int, number: int) -> list[int]:
-        """Return so many five minutes, or fewer, the busy ones rather than the others."""
-        below, above, random = self._busy[first], self._busy[last + 1], self._random.random
-        chosen = {bisect(self._busy, below + (above - below) * random(), first, last + 1) - 1 for _ in range(number)}
+    def _period_of(self, moment: datetime) -> int:
+        return (moment - self._yesterday) // FIVE_MINUTES
+
+    def _start_of(self, period: int) -> datetime:
+        return self._yesterday + period * FIVE_MINUTES
+
+    def _choose_periods(self, first: int, last: int, number: int) -> list[int]:
+        """Return so many periods, or fewer, the busy ones rather than the others."""
+        before, random = self._busy_before, self._random.random
+        low, high = before[first], before[last + 1]
+        chosen = {bisect(before, low + (high - low) * random(), first, last + 1) - 1 for _ in range(number)}
         return sorted(chosen)
 
-    def _minutes_of(self, slot: int, number: int) -> Iterator[tuple[datetime, int]]:
-        """Yield the minutes of five that have a part of their verifications."""
-        start = self._recent + slot * FIVE_MINUTES
+    def _minutes_of(self, period: int, number: int) -> Iterator[tuple[datetime, int]]:
+        """Yield the minutes of a period that have a part of its verifications."""
+        start = self._start_of(period)
         over = min((self._now - start) // MINUTE + 1, 5)
         used, offset = min(over, 1 + number // 3), self._random.randrange(over)
         for place, part in enumerate(_parts(number, used)):
@@ -147,13 +157,13 @@ class Verifications:
 
     def _write_hour(self, tenant_id: str, hour: datetime, outcome: str, number: int) -> None:
         """Write an hour of a tenant that has no other part, and add it to the installation's."""
-        self._storage.add_count(HourCount, tenant_id, time_text(hour), outcome, number)
+        self._storage.add_count(HourCount, tenant_id, stored_time(hour), outcome, number)
         self._hours[INSTALLATION, hour, outcome] += number
 
     def _add_minute(self, tenant_id: str, minute: datetime, outcome: str, number: int) -> None:
         """Add verifications of a tenant to its periods and the installation's."""
         for subject in {tenant_id, INSTALLATION}:
-            if minute >= self._recent:
+            if minute >= self._yesterday:
                 self._minutes[subject, minute, outcome] += number
             self._hours[subject, start_of(minute, HOUR), outcome] += number
 
@@ -163,14 +173,14 @@ class Verifications:
         days: Counter[tuple[str, str, str]] = Counter()
         for tenant_id, agent_id, key_id, minute, code, number in self._refused:
             self._add_minute(tenant_id, minute, code, number)
-            slot = (minute - self._recent) // FIVE_MINUTES
+            period = self._period_of(minute)
             for subject in (key_id, agent_id):
-                if slot >= max(self._kept_since, 0):
-                    five_minutes[subject, slot, code] += number
+                if period >= max(self._first_kept_period, 0):
+                    five_minutes[subject, period, code] += number
             for subject in (key_id, agent_id, tenant_id):
                 days[subject, minute.date().isoformat(), code] += number
-        for (subject, slot, code), number in sorted(five_minutes.items()):
-            self._storage.add_count(FiveMinuteCount, subject, self._texts[slot], code, number)
+        for (subject, period, code), number in sorted(five_minutes.items()):
+            self._storage.add_count(FiveMinuteCount, subject, self._stored_starts[period], code, number)
         for (subject, day, code), number in sorted(days.items()):
             self._storage.add_count(DailyRefusals, subject, day, code, number)
 
@@ -218,7 +228,7 @@ class Verifications:
 
     def _write_buckets(self, length: timedelta, start: datetime, buckets: Counter[int]) -> None:
         for bucket, number in sorted(buckets.items()):
-            self._storage.add_count(VerificationTime, length // MINUTE, time_text(start), bucket, number)
+            self._storage.add_count(VerificationTime, length // MINUTE, stored_time(start), bucket, number)
 
     def _durations(self, number: int) -> Counter[int]:
         """Return the buckets of so many verifications."""

@@ -18,7 +18,7 @@ class ValidName(NamedTuple):
 
 
 def valid_name(
-    value: str | None, object_id: object, *, most: int, fold: Fold = fold_name, printable: bool = False
+    value: str | None, object_id: object, *, max_length: int, fold: Fold = fold_name, printable: bool = False
 ) -> ValidName:
     """Return the name without surrounding blanks and forbidden characters, cut to `most` characters.
 
@@ -33,7 +33,7 @@ def valid_name(
         return ValidName(str(object_id), "it had no visible characters")
     if printable and not text.isprintable():
         return ValidName(str(object_id), "it had characters that cannot be printed")
-    short = cut(text, most, fold=fold, most_folded=3 * most)
+    short = cut(text, max_length, fold=fold, max_folded_length=3 * max_length)
     problems = []
     if text != given:
         problems.append("it had control, direction or invisible characters")
@@ -62,7 +62,9 @@ def later_duplicates(names: Iterable[tuple[str, str, str]], *, fold: Fold = fold
     return duplicates
 
 
-def names_for_duplicates(names: Iterable[tuple[str, str, str]], *, most: int, fold: Fold = fold_name) -> dict[str, str]:
+def names_for_duplicates(
+    names: Iterable[tuple[str, str, str]], *, max_length: int, fold: Fold = fold_name
+) -> dict[str, str]:
     """Return unique names for the objects of `later_duplicates`, by id."""
     names = list(names)
     taken = {(scope, fold(name)) for scope, _object_id, name in names}
@@ -71,7 +73,7 @@ def names_for_duplicates(names: Iterable[tuple[str, str, str]], *, most: int, fo
     for scope, object_id, name in names:
         if object_id in duplicates:
             is_free = partial(_is_free, taken, scope, fold)
-            renamed[object_id] = unique_name(name, object_id, is_free, most=most, fold=fold)
+            renamed[object_id] = unique_name(name, object_id, is_free, max_length=max_length, fold=fold)
             taken.add((scope, fold(renamed[object_id])))
     return renamed
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apikeys.attention import EXPIRES_WITHIN
 from dashboard import gauges
 from dashboard.gauges import GaugeName
+from operations.services import NOTICED_FOR
 
 
 class Attention(NamedTuple):
@@ -19,7 +20,7 @@ class Attention(NamedTuple):
     gauge: GaugeName
     title: Any
     icon: str
-    right: str
+    permission: str
     page: str
     part: str  # of the page: a query, or an anchor
 
@@ -39,7 +40,8 @@ ATTENTION = (
     ),
     Attention(
         GaugeName.FAILED_OPERATIONS, _("Failed bulk operations"), "error",
-        "operations.view_bulkoperation", "operations_bulkoperation_changelist", "?state__exact=failed",
+        "operations.view_bulkoperation", "operations_bulkoperation_changelist",
+        f"?failed_within_days={NOTICED_FOR.days}",
     ),
 )  # fmt: skip
 
@@ -50,7 +52,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _attention(request: HttpRequest) -> list[dict[str, Any]]:
-    allowed = [each for each in ATTENTION if request.user.has_perm(each.right)]
+    allowed = [each for each in ATTENTION if request.user.has_perm(each.permission)]
     measured = gauges.read() if allowed else {}
     items = [
         {

@@ -19,16 +19,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from core.actor import Actor
 from core.admin_base import ReadOnlyAdmin, actor_of
 from core.admin_columns import change_url
 from core.admin_forms import show_error
-from core.admin_list import KeysetChangeList
+from core.admin_pages import KeysetChangeList
 from core.errors import DomainError
 from operations import services
+from operations.access import OperationNotFound, get_operation, kinds_for
 from operations.models import BulkOperation
-from operations.preview import Preview, preview
-from operations.rights import kinds_for
+from operations.preview import Preview, preview_selection
 from operations.selections import Kind, Selection
 
 # Outcomes that the page shows; `manage.py operations show` has all.
@@ -73,6 +72,20 @@ class StartForm(forms.Form):
         )
 
 
+class FailureFilter(admin.SimpleListFilter):
+    """A filter for the operations that the sidebar counts as failed."""
+
+    title = _("failed")
+    parameter_name = "failed_within_days"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        days = services.NOTICED_FOR.days
+        return [(str(days), _("within %(days)d days") % {"days": days})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[BulkOperation]) -> QuerySet[BulkOperation]:
+        return services.lately_failed(queryset) if self.value() == str(services.NOTICED_FOR.days) else queryset
+
+
 class _OperationList(KeysetChangeList):
     """The list of operations, without their selections, because they are large."""
 
@@ -83,7 +96,7 @@ class _OperationList(KeysetChangeList):
 @admin.register(BulkOperation)
 class BulkOperationAdmin(ReadOnlyAdmin):
     list_display = ("kind", "id", "state", "done", "total", "refused", "actor", "created_at", "ended_at")
-    list_filter = ("state",)
+    list_filter = ("state", FailureFilter)
     search_fields = ("id",)
     search_help_text = _("The id of an operation, in full.")
     ordering = ("-created_at", "-id")
@@ -121,17 +134,17 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         ]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Ask for the objects, show what the operation would touch, and start it when that is confirmed."""
+        """Ask for the objects, show what the operation would affect, and start it when that is confirmed."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         kinds = kinds_for(actor_of(request))
         form = StartForm(request.POST or None, initial=request.GET.dict(), kinds=kinds)
-        touched: Preview | None = None
+        preview: Preview | None = None
         if form.is_valid():
             try:
-                touched = preview(form.selection)
+                preview = preview_selection(form.selection)
                 # Only what was shown: a field may have been edited since.
-                if "confirm" in request.POST and request.POST.get("shown") == _key(form.selection):
+                if "confirm" in request.POST and request.POST.get("shown") == _selection_key(form.selection):
                     number = form.cleaned_data["number"]
                     row = services.start(actor=actor_of(request), selection=form.selection, typed=number)
                     return HttpResponseRedirect(change_url(row))
@@ -141,8 +154,8 @@ class BulkOperationAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "form": form,
-            "touched": touched,
-            "shown": _key(form.selection) if touched else "",
+            "preview": preview,
+            "shown": _selection_key(form.selection) if preview else "",
             "title": gettext("Change many objects"),
         }
         return TemplateResponse(request, "operations/admin/start.html", context)
@@ -151,7 +164,7 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         row = BulkOperation.objects.filter(pk=unquote(object_id)).first()
-        shown = [] if row is None else services.outcomes_of(row, all_of_them=True)[:SHOWN_OUTCOMES]
+        shown = [] if row is None else services.outcomes_of(row)[:SHOWN_OUTCOMES]
         context = {"operation": row, "outcomes": shown, "may_cancel": self._may_cancel(request, row)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
@@ -161,8 +174,8 @@ class BulkOperationAdmin(ReadOnlyAdmin):
     def progress_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Return the progress for the page's script."""
         try:
-            row = services.get_operation(actor_of(request), unquote(object_id))
-        except services.OperationNotFound as error:
+            row = get_operation(actor_of(request), unquote(object_id))
+        except OperationNotFound as error:
             return JsonResponse({"detail": str(error.detail)}, status=404)
         state = {"done": row.done, "total": row.total, "state": row.get_state_display(), "is_open": row.is_open}
         return JsonResponse(state, headers={"Cache-Control": "no-store"})
@@ -171,9 +184,9 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         """Cancel the operation, and return to its page."""
         if request.method != "POST" or not self.has_add_permission(request):
             raise PermissionDenied
-        actor: Actor = actor_of(request)
+        actor = actor_of(request)
         try:
-            row = services.get_operation(actor, unquote(object_id))
+            row = get_operation(actor, unquote(object_id))
             services.cancel(actor=actor, operation=row)
             self.message_user(request, gettext("The operation is cancelled. What is done stays."))
         except DomainError as error:
@@ -181,6 +194,6 @@ class BulkOperationAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("admin:operations_bulkoperation_change", args=[object_id]))
 
 
-def _key(selection: Selection) -> str:
+def _selection_key(selection: Selection) -> str:
     """Return a text that is the same for the same selection."""
     return json.dumps([selection.kind, selection.to_json()])

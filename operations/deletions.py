@@ -1,4 +1,4 @@
-"""The deletions of the admin that touch much: what they touch, and their bulk operations (core.admin_deletion)."""
+"""The deletions of the admin with a large impact: that impact, and their bulk operations (core.admin_deletion)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 from django.utils.translation import gettext
 
 from core.actor import Actor
-from core.admin_deletion import Touched
+from core.admin_deletion import DeletionImpact
 from operations import services
 from operations.models import BulkOperation
-from operations.preview import Preview, preview, preview_tenants
+from operations.preview import Preview, preview_selection, preview_tenants
 from operations.selections import Kind, Selection
 
 
 class _Tenants:
     """The deletion of tenants with all that is in them. There is no such bulk operation."""
 
-    def touched(self, ids: Sequence[str]) -> Touched:
-        found = preview_tenants(ids)
-        return _touched(found, found.objects + found.agents + found.keys)
+    def impact(self, ids: Sequence[str]) -> DeletionImpact:
+        preview = preview_tenants(ids)
+        return _impact(preview, preview.objects + preview.agents + preview.keys)
 
     def start(self, actor: Actor, ids: Sequence[str]) -> BulkOperation | None:
         return None
@@ -31,9 +31,9 @@ class _Selected(NamedTuple):
 
     kind: Kind
 
-    def touched(self, ids: Sequence[str]) -> Touched:
-        found = preview(Selection(self.kind, ids=tuple(ids)))
-        return _touched(found, found.keys + (found.agents if self.kind == Kind.DELETE_AGENTS else 0))
+    def impact(self, ids: Sequence[str]) -> DeletionImpact:
+        preview = preview_selection(Selection(self.kind, ids=tuple(ids)))
+        return _impact(preview, preview.keys + (preview.agents if self.kind == Kind.DELETE_AGENTS else 0))
 
     def start(self, actor: Actor, ids: Sequence[str]) -> BulkOperation | None:
         # The number of all that goes was typed, which is more than that of the selection.
@@ -47,7 +47,7 @@ DELETIONS = {
 }
 
 
-def _touched(found: Preview, objects: int) -> Touched:
-    calls = gettext("Calls of the last hour") if found.calls_are_of_last_hour else gettext("Calls of today (UTC)")
-    numbers = {gettext("Agents"): found.agents, gettext("API keys"): found.keys, calls: found.calls}
-    return Touched(objects, numbers, is_large=objects > services.TYPED_BEYOND)
+def _impact(preview: Preview, objects: int) -> DeletionImpact:
+    calls = gettext("Calls of the last hour") if preview.calls_are_of_last_hour else gettext("Calls of today (UTC)")
+    counts = {gettext("Agents"): preview.agents, gettext("API keys"): preview.keys, calls: preview.calls}
+    return DeletionImpact(objects, counts, is_large=objects > services.TYPED_BEYOND)

@@ -1,4 +1,4 @@
-"""Previews: what a dangerous operation would touch, for whoever is asked to confirm it."""
+"""Previews: what a dangerous operation would affect, for whoever is asked to confirm it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from django.utils import timezone
 from agents.models import Agent
 from apikeys.models import ApiKey, DailyUse, MinuteCount
 from core import counts
-from core.counts import Kind
 from operations.selections import Selection
 from operations.services import TYPED_BEYOND
 from tenants.models import Tenant
 
-_HOUR = timedelta(hours=1)
-
 
 class Preview(NamedTuple):
-    """The number of objects that are selected, and of the agents and keys that the operation touches.
+    """The number of objects that are selected, and of the agents and keys that the operation affects.
 
     `calls` are verifications: of tenants those of the last hour, of agents and keys those of the day in UTC, because
     only tenants are counted by the minute.
@@ -39,32 +36,28 @@ class Preview(NamedTuple):
         return self.objects > TYPED_BEYOND
 
 
-def preview(selection: Selection) -> Preview:
-    """Return what an operation on these objects would touch now. Raise Invalid for a selection of nothing."""
+def preview_selection(selection: Selection) -> Preview:
+    """Return what an operation on these objects would affect now. Raise Invalid for a selection of nothing."""
     selection = selection.frozen()
-    objects = selection.size()
     if selection.model is Tenant:
         return preview_tenants(selection.ids)
-    if selection.ids:
-        subjects: Collection[str] = selection.ids
-    else:  # counted under its owner, because it may have a million keys
-        subjects = [selection.agent_id or selection.tenant_id]
-    uses = _uses_today(subjects)
+    objects = selection.size()
+    # Without ids, uses are counted under the owner, because it may have a million keys.
+    uses = _uses_today(selection.ids or [selection.agent_id or selection.tenant_id])
     if selection.model is Agent:
-        return Preview(objects, agents=objects, keys=_keys_of(selection), calls=uses, calls_are_of_last_hour=False)
-    return Preview(objects, agents=_agents_of(selection), keys=objects, calls=uses, calls_are_of_last_hour=False)
+        return Preview(objects, agents=objects, keys=_count_keys(selection), calls=uses, calls_are_of_last_hour=False)
+    return Preview(objects, agents=_count_agents(selection), keys=objects, calls=uses, calls_are_of_last_hour=False)
 
 
 def preview_tenants(tenant_ids: Collection[str]) -> Preview:
-    """Return what a change or deletion of these tenants would touch."""
-    since = timezone.now() - _HOUR
-    calls: int | None = (
-        MinuteCount.objects.in_tenants(tenant_ids).filter(start__gte=since).aggregate(number=Sum("number"))["number"]
-    )
+    """Return what a change or deletion of these tenants would affect."""
+    since = timezone.now() - timedelta(hours=1)
+    minutes = MinuteCount.objects.in_tenants(tenant_ids).filter(start__gte=since)
+    calls: int | None = minutes.aggregate(number=Sum("number"))["number"]
     return Preview(
         objects=len(tenant_ids),
-        agents=counts.total(Kind.AGENTS, tenant_ids),
-        keys=counts.total(Kind.KEYS, tenant_ids),
+        agents=counts.total(counts.Kind.AGENTS, tenant_ids),
+        keys=counts.total(counts.Kind.KEYS, tenant_ids),
         calls=calls or 0,
         calls_are_of_last_hour=True,
     )
@@ -77,17 +70,17 @@ def _uses_today(subjects: Collection[str]) -> int:
     return number or 0
 
 
-def _keys_of(selection: Selection) -> int:
+def _count_keys(selection: Selection) -> int:
     """Return the number of keys of selected agents."""
     if not selection.ids and not selection.status:
-        return counts.total(Kind.KEYS, [selection.tenant_id])
+        return counts.total(counts.Kind.KEYS, [selection.tenant_id])
     return ApiKey.unscoped.filter(agent__in=selection.rows().order_by().values("pk")).count()
 
 
-def _agents_of(selection: Selection) -> int:
+def _count_agents(selection: Selection) -> int:
     """Return the number of agents whose keys are selected."""
     if selection.agent_id:
         return 1
     if not selection.ids and not selection.status:
-        return counts.total(Kind.AGENTS, [selection.tenant_id])
+        return counts.total(counts.Kind.AGENTS, [selection.tenant_id])
     return selection.rows().order_by().values("agent_id").distinct().count()

@@ -23,7 +23,7 @@ from core.fields import ID_LENGTH
 from operations.models import BulkOperation
 from tenants.models import Tenant
 
-MOST_IDS = 10_000
+MAX_IDS = 10_000
 Kind = BulkOperation.Kind
 
 _MODELS: dict[Kind, type[Any]] = {
@@ -62,31 +62,39 @@ class Selection(NamedTuple):
         )
 
     def frozen(self) -> Selection:
-        """Return the selection with duplicate ids removed and the time set. Raise Invalid if it selects nothing."""
-        if len(self.ids) > MOST_IDS:
+        """Return the selection as of now, without duplicate ids. Raise Invalid if the operation cannot have it."""
+        self._check()
+        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
+
+    def _check(self) -> None:
+        if len(self.ids) > MAX_IDS:
             raise Invalid({"ids": [_("At most 10,000 ids can be given; select by tenant or agent instead")]})
-        owners = {name: getattr(self, name) for name in ("tenant_id", "agent_id") if getattr(self, name)}
-        if self.ids and (owners or self.status):
+        if self.ids and (self._owners or self.status):
             raise Invalid({"ids": [_("Give either ids, or a tenant or agent")]})
-        if unknown := set(owners) - set(_FILTERS[self.model]):
+        if unknown := set(self._owners) - set(_FILTERS[self.model]):
             raise Invalid({name: [_("This operation does not select by that")] for name in sorted(unknown)})
         if not all(map(_may_be_id, self.ids)):
             raise Invalid({"ids": [_("An id has 1 to 50 characters, all printable, and no blank at its ends")]})
         if self.status and self.status not in (statuses := _STATUSES[self.model]):
             raise Invalid({"status": [format_lazy(_("Must be one of: {choices}."), choices=", ".join(statuses))]})
-        if not self.ids and not owners:
+        if not self.ids and not self._owners:
             raise Invalid({"ids": [_("Say which objects: by their ids, or by a tenant or agent")]})
-        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
 
     def to_json(self) -> dict[str, Any]:
         """Return the selection as it is stored."""
         if self.ids:
             return {"ids": list(self.ids)}
-        before = self.created_before
-        found = {"tenant_id": self.tenant_id, "agent_id": self.agent_id, "status": self.status}
-        return {name: value for name, value in found.items() if value} | (
-            {} if before is None else {"created_before": before.isoformat()}
-        )
+        document = self._owners
+        if self.status:
+            document["status"] = self.status
+        if self.created_before is not None:
+            document["created_before"] = self.created_before.isoformat()
+        return document
+
+    @property
+    def _owners(self) -> dict[str, str]:
+        """The tenant or agent that is given, by the name of its field."""
+        return {name: getattr(self, name) for name in ("tenant_id", "agent_id") if getattr(self, name)}
 
     @property
     def model(self) -> type[Any]:
@@ -94,9 +102,8 @@ class Selection(NamedTuple):
         return _MODELS[self.kind]
 
     def rows(self) -> QuerySet[Any]:
-        """Return the objects that are there, by id. Only for filters; of ids, some may be gone."""
-        owners = {name: getattr(self, name) for name in ("tenant_id", "agent_id") if getattr(self, name)}
-        rows: QuerySet[Any] = self.model._base_manager.filter(**owners)
+        """Return the objects that exist, in the order of their ids."""
+        rows: QuerySet[Any] = self.model._base_manager.filter(**self._owners)
         if self.status:
             is_of_keys = self.model is ApiKey
             rows = filter_keys(rows, status=self.status) if is_of_keys else rows.filter(status=self.status)
@@ -110,11 +117,11 @@ class Selection(NamedTuple):
         """Return the number of objects that will have an outcome."""
         return len(self.ids) or self.rows().count()
 
-    def ids_after(self, cursor: str, number: int) -> Sequence[str]:
-        """Return the next ids in the order of ids."""
+    def ids_after(self, cursor: str, limit: int) -> Sequence[str]:
+        """Return the next ids after one, in the order of ids."""
         if self.ids:
-            return [each for each in self.ids if each > cursor][:number]
-        return list(self.rows().filter(pk__gt=cursor).values_list("pk", flat=True)[:number])
+            return [each for each in self.ids if each > cursor][:limit]
+        return list(self.rows().filter(pk__gt=cursor).values_list("pk", flat=True)[:limit])
 
 
 def _may_be_id(text: str) -> bool:

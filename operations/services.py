@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from core import audit
 from core.actor import Actor
-from core.db import transactional
-from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.db import delete_one_by_one, transactional
+from core.errors import Conflict, Forbidden, Invalid
+from operations.access import OperationNotFound, kinds_for
 from operations.models import BulkOperation, Outcome
-from operations.rights import kinds_for
 from operations.selections import Kind, Selection
 
 # Beyond this number of objects, whoever starts the operation has to type the number.
@@ -24,32 +24,10 @@ KEPT_FOR = timedelta(days=90)
 NOTICED_FOR = timedelta(days=7)
 
 
-class OperationNotFound(NotFound):
-    message = _("There is no bulk operation with this id")
-
-
-def operations_for(actor: Actor) -> QuerySet[BulkOperation]:
-    """Return all bulk operations, newest first, without their selections, which may be of thousands of ids.
-
-    Raise Forbidden for actors who are not trusted with every tenant.
-    """
-    if not actor.is_trusted:
-        raise Forbidden
-    return BulkOperation.objects.order_by("-created_at", "-id").defer("selection")
-
-
-def get_operation(actor: Actor, operation_id: str) -> BulkOperation:
-    """Return a bulk operation. Raise OperationNotFound, and Forbidden."""
-    row = operations_for(actor).filter(pk=operation_id).first()
-    if row is None:
-        raise OperationNotFound
-    return row
-
-
-def outcomes_of(operation: BulkOperation, *, all_of_them: bool) -> QuerySet[Outcome]:
-    """Return the outcomes of an operation in the order of its work; otherwise only of objects that were not changed."""
+def outcomes_of(operation: BulkOperation, *, only_failed: bool = False) -> QuerySet[Outcome]:
+    """Return the outcomes of an operation in the order of its work, or only those of objects gone or refused."""
     rows = operation.outcomes.order_by("pk")
-    return rows if all_of_them else rows.filter(result__in=Outcome.FAILED)
+    return rows.filter(result__in=Outcome.FAILED) if only_failed else rows
 
 
 @transactional
@@ -59,7 +37,7 @@ def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> Bu
     For more than TYPED_BEYOND objects, `typed` has to be their number. Raise Forbidden, and Invalid for a selection of
     nothing and for another number.
     """
-    _check_right(actor, selection.kind)
+    _check_permission(actor, selection.kind)
     frozen = selection.frozen()
     total = frozen.size()
     if not total:
@@ -86,7 +64,7 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
 
     Raise Forbidden, OperationNotFound, and Conflict if it has ended.
     """
-    _check_right(actor, Kind(operation.kind))
+    _check_permission(actor, Kind(operation.kind))
     row = BulkOperation.objects.select_for_update().filter(pk=operation.pk).first()
     if row is None:
         raise OperationNotFound
@@ -100,19 +78,17 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
     return row
 
 
-def lately_failed() -> QuerySet[BulkOperation]:
-    """Return the operations that failed within NOTICED_FOR."""
-    return BulkOperation.objects.filter(state=BulkOperation.State.FAILED, ended_at__gt=timezone.now() - NOTICED_FOR)
+def lately_failed(rows: QuerySet[BulkOperation]) -> QuerySet[BulkOperation]:
+    """Return those of the operations that failed within NOTICED_FOR."""
+    return rows.filter(state=BulkOperation.State.FAILED, ended_at__gt=timezone.now() - NOTICED_FOR)
 
 
 def sweep() -> int:
     """Delete operations that ended KEPT_FOR ago with their outcomes, and return their number."""
-    old = BulkOperation.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR)
-    label = BulkOperation._meta.label
-    return sum(old.filter(pk=pk).delete()[1].get(label, 0) for pk in list(old.values_list("pk", flat=True)))
+    return delete_one_by_one(BulkOperation.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR))
 
 
-def _check_right(actor: Actor, kind: Kind) -> None:
+def _check_permission(actor: Actor, kind: Kind) -> None:
     if kind not in kinds_for(actor):
         raise Forbidden
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from core import audit
 from core.db import ensure_primary, transactional, transactional_and_propagated
 from core.prepared_writes import insert_all
-from operations.kinds import CHANGES, Found
+from operations.changes import CHANGES
 from operations.models import BulkOperation, Outcome
 from operations.selections import Selection
 
@@ -27,7 +27,7 @@ log = logging.getLogger("maim.operations")
 # Longer than a chunk takes on a busy machine.
 LEASE = timedelta(seconds=60)
 # A chunk that fails so often fails for a reason that waiting does not mend.
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 
 
 class Worker:
@@ -60,15 +60,13 @@ class Worker:
     def _claim(self) -> str | None:
         """Return the id of an open operation of this worker's, if need be after claiming one."""
         now = timezone.now()
-        opened = BulkOperation.objects.filter(state__in=BulkOperation.OPEN).order_by("created_at", "id")
-        free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-        for pk, worker, until in opened.filter(free | Q(worker=self._name)).values_list(
-            "pk", "worker", "claimed_until"
-        ):
+        rows = BulkOperation.objects.filter(state__in=BulkOperation.OPEN).order_by("created_at", "id")
+        is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+        claim = {"worker": self._name, "claimed_until": now + LEASE, "state": BulkOperation.State.RUNNING}
+        candidates = rows.filter(is_free | Q(worker=self._name))
+        for pk, worker, until in candidates.values_list("pk", "worker", "claimed_until"):
             is_mine = worker == self._name and until is not None and until >= now
-            if is_mine or opened.filter(free, pk=pk).update(
-                worker=self._name, claimed_until=now + LEASE, state=BulkOperation.State.RUNNING
-            ):
+            if is_mine or rows.filter(is_free, pk=pk).update(**claim):
                 return str(pk)
         return None
 
@@ -79,20 +77,22 @@ class Worker:
             return
         change, selection = CHANGES[BulkOperation.Kind(row.kind)], Selection.of(row)
         ids = selection.ids_after(row.cursor, change.chunk)
-        found = change.apply(row.actor, ids) if ids else []
-        insert_all([Outcome(operation=row, **each._asdict()) for each in found])
-        self._save(row, found, is_over=len(ids) < change.chunk)
+        outcomes = change.apply(row.actor, ids) if ids else []
+        for outcome in outcomes:
+            outcome.operation = row
+        insert_all(outcomes)
+        self._save(row, outcomes, is_over=len(ids) < change.chunk)
 
     def _lock(self, operation_id: str) -> BulkOperation | None:
         mine = BulkOperation.objects.filter(pk=operation_id, worker=self._name, state__in=BulkOperation.OPEN)
         return mine.select_for_update().first()
 
-    def _save(self, row: BulkOperation, found: list[Found], *, is_over: bool) -> None:
-        row.done += len(found)
-        row.refused += sum(each.result in Outcome.FAILED for each in found)
+    def _save(self, row: BulkOperation, outcomes: list[Outcome], *, is_over: bool) -> None:
+        row.done += len(outcomes)
+        row.refused += sum(outcome.result in Outcome.FAILED for outcome in outcomes)
         row.failures, row.problem, row.claimed_until = 0, "", timezone.now() + LEASE
-        if found:
-            row.cursor = found[-1].object_id
+        if outcomes:
+            row.cursor = outcomes[-1].object_id
         if is_over:
             _end(row, BulkOperation.State.DONE)
         row.save(
@@ -106,7 +106,7 @@ class Worker:
             return
         row.failures += 1
         row.problem = "A chunk of objects failed; the log of maim.operations says why"
-        if row.failures >= MOST_FAILURES:
+        if row.failures >= MAX_FAILURES:
             _end(row, BulkOperation.State.FAILED)
         row.save(update_fields=["failures", "problem", "state", "ended_at"])
 

@@ -49,7 +49,7 @@ def carry_out(plan: Plan, part: Sequence[TenantPlan], *, actor: Actor, sink: Sec
     """
     _carry_out(plan.declaration, part, actor=actor, sink=sink)
     if sink is not None:
-        sink.keep()
+        sink.mark_committed()
 
 
 def rehearse(plan: Plan, part: Sequence[TenantPlan], *, actor: Actor) -> None:

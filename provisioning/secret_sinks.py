@@ -40,13 +40,13 @@ class SecretSink(Protocol):
     """A place for secrets."""
 
     def deliver(self, secrets: Sequence[NewSecret]) -> None:
-        """Deliver the secrets of a transaction that is about to commit, in place of those since `keep`.
+        """Deliver the secrets of a transaction that is about to commit, in place of those not marked as committed.
 
         Raise Conflict if they did not get there.
         """
 
-    def keep(self) -> None:
-        """Keep what was delivered, because the transaction has committed."""
+    def mark_committed(self) -> None:
+        """Keep what was delivered for good, because the transaction has committed."""
 
 
 def _lines(secrets: Sequence[NewSecret]) -> bytes:
@@ -69,8 +69,8 @@ class SecretFileSink:
                 % {"path": self._path, "reason": error.strerror}
             ) from error
 
-    def keep(self) -> None:
-        self._file.keep()
+    def mark_committed(self) -> None:
+        self._file.mark_committed()
 
 
 class SecretCommand:
@@ -103,5 +103,5 @@ class SecretCommand:
         if done.returncode:
             raise Conflict(_("The command for the secrets ended with status %(status)d") % {"status": done.returncode})
 
-    def keep(self) -> None:
+    def mark_committed(self) -> None:
         """Do nothing: the command has the secrets."""

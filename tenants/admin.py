@@ -15,8 +15,10 @@ from unfold.admin import TabularInline
 
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
-from core.admin_base import ConfigAdmin, OperatorAdmin, actor_of
-from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
+from core.admin_base import OperatorAdmin, actor_of
+from core.admin_concurrency import SHOWN_VALUES, ConcurrentForm
+from core.admin_config import STRICT, ConfigAdmin, StrictField
+from core.admin_forms import ChangeForm, ServiceForm
 from core.changes import change_all
 from core.errors import Conflict
 from core.models import AuditEntry
@@ -35,10 +37,10 @@ class _MembershipInline(TabularInline):
 class MemberForm(ConcurrentForm):
     """The form of a member's role, whose changes are in the tenant's audit log."""
 
-    def audit_trail(self) -> QuerySet[AuditEntry]:
+    def audit_entries(self) -> QuerySet[AuditEntry]:
         return AuditEntry.objects.filter(object_id=self.instance.tenant_id)
 
-    def tells_of(self, entry: AuditEntry, name: str) -> bool:
+    def is_about(self, entry: AuditEntry, name: str) -> bool:
         after = entry.after or {}  # old changes of a role do not name the member
         may_be_this_one = after.get("user", self.instance.user_id) == self.instance.user_id
         return may_be_this_one and after.get(name) == self.current_values[name]
@@ -53,7 +55,7 @@ class Members(_MembershipInline):
     readonly_fields = ("user", "created_at")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [*self.fields, SHOWN] if self.has_change_permission(request, obj) else self.fields
+        return [*self.fields, SHOWN_VALUES] if self.has_change_permission(request, obj) else self.fields
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -110,8 +112,8 @@ class TenantAdmin(ConfigAdmin):
     inlines = (Members, NewMembers)
     actions = ("suspend", "resume")
     body = InternalTenantUpdateRequest
-    part_labels = {
-        **OperatorAdmin.part_labels,
+    limit_labels = {
+        **OperatorAdmin.limit_labels,
         "agents": _("Agents"),
         "keys": _("API keys"),
         "members": _("Members"),

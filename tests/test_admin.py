@@ -196,9 +196,9 @@ def test_name_that_is_not_there_finds_nothing(olivia: Operator, entry: AuditEntr
 # ---- the audit log as a file
 
 
-def export(operator: Operator, kind: str, **query: str) -> str:
-    response = operator.get(f"/admin/common/auditentry/export/{kind}/", **query)
-    assert response["Content-Disposition"] == f'attachment; filename="audit.{kind}"'
+def export(operator: Operator, extension: str, **query: str) -> str:
+    response = operator.get(f"/admin/common/auditentry/export/{extension}/", **query)
+    assert response["Content-Disposition"] == f'attachment; filename="audit.{extension}"'
     text: str = response.content.decode()
     return text
 
@@ -222,7 +222,7 @@ def test_export_has_more_than_a_page_of_what_a_search_finds(olivia: Operator, al
 def test_export_is_bounded_and_has_the_newest(
     olivia: Operator, entry: AuditEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.admin.MOST_EXPORTED", 1)
+    monkeypatch.setattr("core.admin.MAX_EXPORTED", 1)
 
     document = json.loads(export(olivia, "jsonl"))
 
@@ -242,16 +242,16 @@ def test_csv_has_a_header_and_no_formula(olivia: Operator, alice: Person) -> Non
 def test_list_links_its_exports_with_its_filters(olivia: Operator, entry: AuditEntry) -> None:
     page = olivia.get(url(AuditEntry), action="agent.create", q="Req-1").content.decode()
 
-    for kind in ("jsonl", "csv"):
-        assert f"/admin/common/auditentry/export/{kind}/?action=agent.create&amp;q=Req-1" in page
+    for extension in ("jsonl", "csv"):
+        assert f"/admin/common/auditentry/export/{extension}/?action=agent.create&amp;q=Req-1" in page
 
 
 @pytest.mark.parametrize(
-    ("kind", "query", "status"),
+    ("extension", "query", "status"),
     [("xml", "", 404), ("csv", "?password=x", 400), ("csv", "?at__gte=nonsense", 302), ("csv", "?p=[]", 302)],
 )
-def test_export_that_cannot_be_made_is_refused(olivia: Operator, kind: str, query: str, status: int) -> None:
-    assert olivia.client.get(f"/admin/common/auditentry/export/{kind}/{query}").status_code == status
+def test_export_that_cannot_be_made_is_refused(olivia: Operator, extension: str, query: str, status: int) -> None:
+    assert olivia.client.get(f"/admin/common/auditentry/export/{extension}/{query}").status_code == status
 
 
 def test_viewer_exports_what_a_viewer_sees(entry: AuditEntry) -> None:

@@ -20,7 +20,8 @@ from agents.models import Agent, Template
 from agents.services import templates
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
-from core.admin_forms import SHOWN, STRICT
+from core.admin_concurrency import SHOWN_VALUES
+from core.admin_config import STRICT
 from core.models import AuditEntry
 from tenants import members
 from tenants import services as tenants
@@ -153,7 +154,7 @@ def stored(row: Model, names: Any) -> dict[str, Any]:
 def test_every_field_of_the_form_is_covered(olivia: Operator, alice: Person, case: Case) -> None:
     form = olivia.get(url(case.make(alice), "change")).context_data["adminform"].form
 
-    assert set(form.fields) - {STRICT} == {*case.other_values, case.form_input[0], SHOWN}
+    assert set(form.fields) - {STRICT} == {*case.other_values, case.form_input[0], SHOWN_VALUES}
 
 
 def test_field_changed_elsewhere_is_kept_if_unchanged_in_the_form(olivia: Operator, alice: Person, case: Case) -> None:
@@ -287,9 +288,9 @@ def test_secret_changed_elsewhere_is_a_conflict_although_masked(olivia: Operator
 
 def test_form_contains_no_secret(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, config=with_providers(PROVIDER))
-    (carried,) = open_form(olivia, agent).fields[SHOWN]
+    (carried,) = open_form(olivia, agent).fields[SHOWN_VALUES]
 
-    _at, values, digests = signing.loads(carried, salt=f"core.admin_forms:agents.agent:{agent.pk}")
+    _at, values, digests = signing.loads(carried, salt=f"core.admin_concurrency:agents.agent:{agent.pk}")
 
     assert "sk-first" not in str(values)
     assert "$sealed" not in str(values)
@@ -326,9 +327,9 @@ def test_form_without_shown_values_is_refused(olivia: Operator, alice: Person, c
     form = open_form(olivia, row)
     name, value = case.form_input
 
-    response = form.send(**{name: value, SHOWN: carried})
+    response = form.send(**{name: value, SHOWN_VALUES: carried})
 
-    assert list(errors_of(response)) in (["__all__"], [SHOWN, "__all__"])
+    assert list(errors_of(response)) in (["__all__"], [SHOWN_VALUES, "__all__"])
     assert not AuditEntry.objects.filter(actor_id=olivia.user.pk).exclude(action="operator.sign_in").exists()
 
 
@@ -336,7 +337,7 @@ def test_shown_values_of_another_row_are_refused(olivia: Operator, alice: Person
     agent = make_agent(alice.tenant)
     first, second = (open_form(olivia, make_key(agent).key) for _ in range(2))
 
-    response = first.send(**{SHOWN: second.fields[SHOWN], "description": "new"})
+    response = first.send(**{SHOWN_VALUES: second.fields[SHOWN_VALUES], "description": "new"})
 
     assert errors_of(response) == {
         "__all__": ["The form does not say what it was shown with. Nothing was saved; open it again."]
@@ -348,10 +349,10 @@ def test_shown_values_of_another_version_are_refused(olivia: Operator, alice: Pe
     """A former version of the form had other fields."""
     key = make_key(make_agent(alice.tenant)).key
     carried = signing.dumps(
-        ["2026-01-31T12:00:00+00:00", values, {}], salt=f"core.admin_forms:apikeys.apikey:{key.pk}", compress=True
+        ["2026-01-31T12:00:00+00:00", values, {}], salt=f"core.admin_concurrency:apikeys.apikey:{key.pk}", compress=True
     )
 
-    response = open_form(olivia, key).send(**{SHOWN: carried, "description": "new"})
+    response = open_form(olivia, key).send(**{SHOWN_VALUES: carried, "description": "new"})
 
     assert list(errors_of(response)) == ["__all__"]
 

@@ -12,7 +12,8 @@ from django.contrib import admin
 
 from accounts import services as accounts
 from accounts.models import User
-from core.admin_base import OperatorAdmin, _parameter
+from core.admin_base import OperatorAdmin
+from core.admin_list import parameter_name
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tests.support.client import SurfaceClient
@@ -143,7 +144,7 @@ def test_every_list_filter_and_search_of_the_admin_is_read() -> None:
         queries = [case.query for case in LISTS if (case.surface, case.path) == ("admin", path)]
         assert "" in queries, path
         for entry in model_admin.list_filter:
-            assert any(query.startswith(_parameter(entry)) for query in queries), f"{path}: {_parameter(entry)}"
+            assert any(query.startswith(parameter_name(entry)) for query in queries), f"{path}: {parameter_name(entry)}"
         assert any(query.startswith("q=") for query in queries), path
 
 

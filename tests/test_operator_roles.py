@@ -26,7 +26,7 @@ from tests.test_admin import first_of, populate
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
-# The rights of Django's own pages of a model: to open them, and to send their form.
+# The permissions of Django's own pages of a model: to open them, and to send their form.
 MODEL_PAGES = {
     "changelist": ("view", None),
     "add": ("add", "add"),
@@ -34,7 +34,7 @@ MODEL_PAGES = {
     "delete": ("delete", "delete"),
     "history": ("view", None),
 }
-# Our pages of a model, by URL name, with their right. On the row's page, or the list, a button leads there.
+# Our pages of a model, by URL name, with their permission. On the row's page, or the list, a button leads there.
 OWN_PAGES: dict[str, tuple[type[Model], str]] = {
     "accounts_user_role": (User, "accounts.set_role_user"),
     "accounts_user_password": (User, "accounts.change_user"),
@@ -55,7 +55,7 @@ FOR_OPERATORS = {
     "view_on_site",  # of models that have a page on a site, which none has
 }
 FOR_EVERYBODY = {"login", "logout", "second_factor", None}  # without a name: the catch-all, which is a 404
-# Pages that are tested beside what they are about: who may view it opens them, and what they change has its right.
+# Pages that are tested beside what they are about: who may view it opens them, and what they change has its permission.
 OTHER_PAGES = {
     "agents_agent_fields",
     *("agents_agent_config", "agents_agent_comparison", "agents_agent_restore"),
@@ -66,7 +66,7 @@ OTHER_PAGES = {
         "operations_bulkoperation_cancel",
     ),
 }
-# The actions of lists, with their right.
+# The actions of lists, with their permission.
 ACTIONS: dict[type[Model], dict[str, str]] = {
     User: {"deactivate": "accounts.deactivate_user", "end_sessions": "accounts.end_sessions_user"},
     Tenant: {"suspend": "tenants.suspend_tenant", "resume": "tenants.resume_tenant"},
@@ -76,7 +76,7 @@ ACTIONS: dict[type[Model], dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the admin, with the rights to open it and to send its form."""
+    """A page of the admin, with the permissions to open it and to send its form."""
 
     name: str
     path: str
@@ -103,9 +103,9 @@ def model_pages() -> Iterator[Page]:
 
 
 def own_pages() -> Iterator[Page]:
-    for name, (model, right) in OWN_PAGES.items():
+    for name, (model, permission) in OWN_PAGES.items():
         arguments = [] if name == "agents_agent_import" else [quote(first_of(model).pk)]
-        yield Page(name, reverse(f"admin:{name}", args=arguments), right, right)
+        yield Page(name, reverse(f"admin:{name}", args=arguments), permission, permission)
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +123,10 @@ def operator(request: pytest.FixtureRequest, _data: None) -> Operator:
 roles = pytest.mark.parametrize("operator", OperatorRole, indirect=True)
 
 
-def has(operator: Operator, right: str) -> bool:
+def has(operator: Operator, permission: str) -> bool:
     role = operator.user.operator_role
     assert role is not None
-    return right in ALLOWED[role]
+    return permission in ALLOWED[role]
 
 
 def test_every_page_is_listed() -> None:
@@ -171,7 +171,7 @@ def test_lists_offer_the_actions_of_the_table(operator: Operator) -> None:
         actions = {"delete_selected": f"{app}.delete_{name}", **ACTIONS.get(model, {})}
         form = operator.get(reverse(f"admin:{app}_{name}_changelist")).context_data["action_form"]
         offered[name] = {action for action, _label in form.fields["action"].choices if action} if form else set()
-        expected[name] = {action for action, right in actions.items() if has(operator, right)}
+        expected[name] = {action for action, permission in actions.items() if has(operator, permission)}
 
     assert offered == expected
 
@@ -209,10 +209,11 @@ def test_roles_grow() -> None:
     viewer, support, everything = (ALLOWED[role] for role in OperatorRole)
 
     assert viewer < support < everything
-    assert all(right.partition(".")[2].startswith("view_") for right in viewer)
+    assert all(permission.partition(".")[2].startswith("view_") for permission in viewer)
     words = ("delete_", "add_", "change", "rotate", "set_")
-    # The kinds of operations that it adds have rights of their own (operations.rights).
-    assert {right for right in support if any(word in right for word in words)} == {"operations.add_bulkoperation"}
+    # The kinds of operations that it adds have permissions of their own (operations.access).
+    writing = {permission for permission in support if any(word in permission for word in words)}
+    assert writing == {"operations.add_bulkoperation"}
 
 
 @roles

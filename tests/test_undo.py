@@ -418,7 +418,7 @@ def test_large_object_is_stored_in_chunks(alice: Person, agent: Agent, monkeypat
 def test_object_beyond_the_greatest_size_is_deleted_for_good(
     alice: Person, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "MOST_BYTES", 1000)
+    monkeypatch.setattr(chunks, "MAX_BYTES", 1000)
 
     delete_tenant(alice.tenant)
 

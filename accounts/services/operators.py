@@ -1,4 +1,4 @@
-"""The roles of operators, and what operators with few rights do to stop somebody."""
+"""The roles of operators, and what operators with few permissions do to stop somebody."""
 
 from __future__ import annotations
 

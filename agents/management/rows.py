@@ -22,7 +22,7 @@ from agents.serializers.agents import (
 from core import counts
 from core.changes import change_all
 from core.commands.formatting import quota_text, rate_limit_text, time_text
-from core.commands.options import add_dry_run, add_json, add_limits, add_page, add_yes, validated
+from core.commands.options import add_dry_run, add_json, add_limits, add_page, add_yes, validated_data
 from core.commands.subcommands import AddSubcommand, Options
 from core.counts import Kind
 from core.keyset import read_page
@@ -100,7 +100,7 @@ class AgentRows:
 
     def create(self, options: Options) -> None:
         tenant = self._command.lookup.tenant(options["tenant"])
-        values = validated(InternalAgentCreateRequest, {**options, "tenant_id": tenant.id})
+        values = validated_data(InternalAgentCreateRequest, {**options, "tenant_id": tenant.id})
         del values["tenant_id"]
         actor = self._command.actor
         made = self._command.change(lambda: services.create_agent(actor=actor, tenant=tenant, **values), options)
@@ -108,7 +108,7 @@ class AgentRows:
 
     def update(self, options: Options) -> None:
         agent = self._command.lookup.agent(options["agent"])
-        changes: Any = validated(AgentUpdateRequest, options)
+        changes: Any = validated_data(AgentUpdateRequest, options)
         actor = self._command.actor
         changed = self._command.change(
             lambda: services.update_agent(actor=actor, agent=agent, changes=changes), options

@@ -213,7 +213,7 @@ def _name_of_duplicate(agent: Agent) -> str:
     base = agent.id if name_error(base) else base
     suffixes = chain([" (copy)"], (f" (copy {number})" for number in count(2)))
     names = (
-        cut(base, longest - len(suffix), fold=fold_name, most_folded=Agent.longest_folded - len(suffix)) + suffix
+        cut(base, longest - len(suffix), fold=fold_name, max_folded_length=Agent.longest_folded - len(suffix)) + suffix
         for suffix in suffixes
     )
     return next(name for name in names if fold_name(name) not in taken)

@@ -15,7 +15,7 @@ from tests.support.people import OPERATOR, Person, make_agent
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 FIELDS = "/admin/agents/agent/config-fields/{}/"
-MOST_BYTES = 400_000
+MAX_BYTES = 400_000
 
 
 def test_form_has_the_editor_and_a_text_area_without_scripts(olivia: Operator, alice: Person) -> None:
@@ -65,6 +65,6 @@ def test_script_is_small_and_comes_with_its_license() -> None:
 
     assert script is not None
     text = Path(script).read_text()
-    assert len(text.encode()) < MOST_BYTES
+    assert len(text.encode()) < MAX_BYTES
     assert "eval(" not in text
     assert license_of_it is not None

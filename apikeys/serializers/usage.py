@@ -16,7 +16,7 @@ FIRST_DAY = date(FIRST_YEAR, 1, 1)
 DEFAULT_DAYS = 30
 MAX_DAYS = 366
 # How many days there may be by the length of the periods. Minutes are kept for two days, which lie in three.
-_MOST_DAYS_BY = {"hour": 31, "minute": 3}
+_MAX_DAYS_BY = {"hour": 31, "minute": 3}
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -70,7 +70,7 @@ class TenantUsageQuerySerializer(UsageQuerySerializer):
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         by = ChoiceField(
-            list(_MOST_DAYS_BY),
+            list(_MAX_DAYS_BY),
             required=False,
             help_text="Adds `periods` and `busiest_keys`, for up to 31 days by hour and 3 by minute.",
         )
@@ -83,8 +83,8 @@ class TenantUsageQuerySerializer(UsageQuerySerializer):
         days = super().validate(attrs)
         if by is None:
             return days
-        if (days["to"] - days["from"]).days >= _MOST_DAYS_BY[by]:
-            too_many = format_lazy(_("At most {days} days can be asked for in this way."), days=_MOST_DAYS_BY[by])
+        if (days["to"] - days["from"]).days >= _MAX_DAYS_BY[by]:
+            too_many = format_lazy(_("At most {days} days can be asked for in this way."), days=_MAX_DAYS_BY[by])
             raise serializers.ValidationError({"from": [too_many]})
         return {**days, "by": by}
 

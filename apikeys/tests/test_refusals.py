@@ -17,7 +17,7 @@ from apikeys.tests.facts import facts
 from apikeys.tests.worker import Data, Worker
 from apikeys.verification import DISABLED, EXPIRED, Verdict
 from apikeys.verification.counting import UseCounter
-from apikeys.verification.refusals import MOST_OF_KEY, MOST_OF_TENANT, MOST_WAITING, RefusalLog
+from apikeys.verification.refusals import MAX_OF_KEY, MAX_OF_TENANT, MAX_WAITING, RefusalLog
 from core.http.surfaces import INTERNAL
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, join
@@ -104,24 +104,24 @@ class TestNoting:
     def test_noisy_key_hides_no_other_ones_refusal(self) -> None:
         log = RefusalLog()
         noisy, quiet = facts(key_id="key_noisy"), facts(key_id="key_quiet")
-        for number in range(MOST_OF_KEY + 5):
+        for number in range(MAX_OF_KEY + 5):
             log.note(Verdict(EXPIRED, noisy), EXPIRED, moment=NOON, address=None, request_id=f"noisy {number}")
         log.note(Verdict(DISABLED, quiet), DISABLED, moment=NOON, address=None, request_id="quiet")
         later = NOON + timedelta(minutes=1)
         log.note(Verdict(EXPIRED, noisy), EXPIRED, moment=later, address=ip_address("192.0.2.1"), request_id="later")
 
         noted = [refused.request_id for refused in log.take()]
-        assert noted == [*(f"noisy {number}" for number in range(MOST_OF_KEY)), "quiet", "later"]
+        assert noted == [*(f"noisy {number}" for number in range(MAX_OF_KEY)), "quiet", "later"]
         assert log.take() == []
 
     def test_noisy_tenant_hides_no_other_ones_refusal(self) -> None:
         log = RefusalLog()
-        for number in range(MOST_OF_TENANT + 5):
+        for number in range(MAX_OF_TENANT + 5):
             of_many = Verdict(EXPIRED, facts(key_id=f"key_{number}", tenant_id="tenant_noisy"))
             log.note(of_many, EXPIRED, moment=NOON, address=None, request_id="noisy")
         log.note(Verdict(EXPIRED, facts()), EXPIRED, moment=NOON, address=None, request_id="quiet")
 
-        assert [refused.request_id for refused in log.take()] == ["noisy"] * MOST_OF_TENANT + ["quiet"]
+        assert [refused.request_id for refused in log.take()] == ["noisy"] * MAX_OF_TENANT + ["quiet"]
 
 
 class TestWriting:
@@ -142,9 +142,9 @@ class TestWriting:
         counter = UseCounter()
         (refused,) = _noted(counter)
 
-        counter.refusal_log.put_back([refused] * (MOST_WAITING + 5))
+        counter.refusal_log.put_back([refused] * (MAX_WAITING + 5))
 
-        assert len(counter.refusal_log.take()) == MOST_WAITING
+        assert len(counter.refusal_log.take()) == MAX_WAITING
 
 
 def _failing(*_arguments: Any) -> None:

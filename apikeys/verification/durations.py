@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from apikeys.durations import BOUNDS
 
 # While nothing is written, the oldest of more are dropped.
-MOST_WAITING = 100_000
+MAX_WAITING = 100_000
 
 
 class DurationCounts:
@@ -19,7 +19,7 @@ class DurationCounts:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[float] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[float] = deque(maxlen=MAX_WAITING)
         self._kept = [0] * (len(BOUNDS) + 1)
         self.add = self._waiting.append
 

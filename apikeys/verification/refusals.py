@@ -11,9 +11,9 @@ from apikeys.refusals import Refused
 from apikeys.verification.verdicts import LIMIT_EXCEEDED, Address, KeyFacts, Verdict
 
 # At most so many are noted in a minute, the first ones. A client that hammers with a key hides no other's refusal.
-MOST_OF_KEY, MOST_OF_TENANT, MOST_OF_ALL = 10, 60, 1000
+MAX_OF_KEY, MAX_OF_TENANT, MAX_OF_ALL = 10, 60, 1000
 # So many wait while the database takes nothing.
-MOST_WAITING = 2000
+MAX_WAITING = 2000
 
 
 class RefusalLog:
@@ -53,7 +53,7 @@ class RefusalLog:
     def put_back(self, refusals: Iterable[Refused]) -> None:
         """Keep what could not be written for the next time."""
         with self._lock:
-            self._waiting = [*refusals, *self._waiting][:MOST_WAITING]
+            self._waiting = [*refusals, *self._waiting][:MAX_WAITING]
 
     def _admits(self, facts: KeyFacts, minute: int) -> bool:
         if minute != self._minute:
@@ -61,10 +61,10 @@ class RefusalLog:
             self._noted.clear()
         noted = self._noted
         if (
-            noted[facts.key_id] >= MOST_OF_KEY
-            or noted[facts.tenant_id] >= MOST_OF_TENANT
-            or noted[""] >= MOST_OF_ALL
-            or len(self._waiting) >= MOST_WAITING
+            noted[facts.key_id] >= MAX_OF_KEY
+            or noted[facts.tenant_id] >= MAX_OF_TENANT
+            or noted[""] >= MAX_OF_ALL
+            or len(self._waiting) >= MAX_WAITING
         ):
             return False
         noted.update((facts.key_id, facts.tenant_id, ""))

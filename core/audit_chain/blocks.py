@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Mapping
 
 from core.audit_chain import signing
-from core.audit_chain.entries import time_text
 from core.audit_chain.signing import Check
+from core.fields import stored_time
 from core.models import AuditBlock
 
 # Entries of a block.
-MOST_ENTRIES = 1000
+MAX_ENTRIES = 1000
 MARK_BYTES = 4
 # What the first block has for the hash of the one before.
 NO_HASH = ""
@@ -23,11 +23,11 @@ def message(block: AuditBlock) -> bytes:
     return signing.message(
         "audit block",
         block.number,
-        time_text(block.made_at),
+        stored_time(block.made_at),
         block.reach,
         block.floor,
         block.ids,
-        time_text(block.newest),
+        stored_time(block.newest),
         block.total,
         block.digest,
         block.marks,

@@ -23,6 +23,7 @@ from django.utils import timezone
 from core.audit_chain import blocks, entries, ids, signing
 from core.audit_chain.entries import Entry
 from core.db import ensure_primary
+from core.fields import parse_stored_time
 from core.models import AuditBlock
 
 log = logging.getLogger("maim.audit")
@@ -104,7 +105,7 @@ class Chainer:
 
     def _append_stored(self, block: AuditBlock) -> None:
         try:
-            chained = ids.parse(block.ids, at_most=blocks.MOST_ENTRIES)
+            chained = ids.parse(block.ids, at_most=blocks.MAX_ENTRIES)
         except ValueError as error:
             raise CannotChain(
                 f"Block {block.number} of the audit chain was edited; run manage.py audit verify"
@@ -125,9 +126,9 @@ class Chainer:
 
     def _unchained(self) -> list[Entry]:
         """Return committed entries that are in no block yet, in the order of their ids."""
-        late = self._late()[: blocks.MOST_ENTRIES]
+        late = self._late()[: blocks.MAX_ENTRIES]
         after = self._last.reach if self._last else 0
-        return late + entries.read_after(after, limit=blocks.MOST_ENTRIES)[: blocks.MOST_ENTRIES - len(late)]
+        return late + entries.read_after(after, limit=blocks.MAX_ENTRIES)[: blocks.MAX_ENTRIES - len(late)]
 
     def _late(self) -> list[Entry]:
         """Return entries with ids that were missing."""
@@ -150,7 +151,7 @@ class Chainer:
         last, now = self._last, timezone.now()
         digests = {entry.id: entry.digest for entry in found}
         times = [last.newest] if last else []
-        times += [moment for entry in found if (moment := entries.time_of(entry.at)) <= now]
+        times += [moment for entry in found if (moment := parse_stored_time(entry.at)) <= now]
         block = AuditBlock(
             number=last.number + 1 if last else 1,
             made_at=now,

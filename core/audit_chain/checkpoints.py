@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.audit_chain import blocks, entries, signing
+from core.audit_chain import blocks, signing
 from core.audit_chain.findings import Kind, Report
 from core.audit_chain.signing import Check
+from core.fields import stored_time
 from core.models import AuditBlock
 
 _TYPES = {"block": int, "hash": str, "entries": int, "made_at": str, "signature": str}
@@ -26,7 +27,7 @@ def latest() -> dict[str, Any] | None:
         "block": block.number,
         "hash": blocks.hash_of(block),
         "entries": block.total,
-        "made_at": entries.time_text(block.made_at),
+        "made_at": stored_time(block.made_at),
     }
     return {**checkpoint, "signature": signing.sign(_message(checkpoint))}
 

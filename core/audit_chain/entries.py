@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from core.audit_chain import signing, statements
 from core.audit_chain.signing import Check
 from core.audit_chain.statements import Statement
+from core.fields import stored_time
 from core.models import AuditEntry, AuditRedaction
 from core.prepared import prepared_sql
 
@@ -72,16 +73,6 @@ def read_all(up_to: int) -> Iterator[Entry]:
         after = page[-1].id
 
 
-def time_text(moment: datetime) -> str:
-    """Return a time as both databases store it, which sorts as times do."""
-    return str(moment.astimezone(UTC).replace(tzinfo=None))
-
-
-def time_of(text: str) -> datetime:
-    """Return the time of a `time_text`."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
 def stored_digest(entry_id: int) -> str:
     """Return the digest of one entry as it is stored now, without a redaction."""
     (row,) = _fetch(_select_between(1), [entry_id, entry_id])
@@ -96,7 +87,7 @@ def _message(values: Sequence[Any]) -> bytes:
 
 def _stored(entry: AuditEntry, name: str) -> Any:
     value = getattr(entry, name)
-    return time_text(value) if isinstance(value, datetime) else _FIELDS[name].get_prep_value(value)
+    return stored_time(value) if isinstance(value, datetime) else _FIELDS[name].get_prep_value(value)
 
 
 def _fetch(sql: str, params: Sequence[int]) -> list[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 class Kind(StrEnum):
@@ -56,5 +56,5 @@ class Report:
 
     def add(self, kind: Kind, where: str, text: str) -> None:
         self.counts[kind] += 1
-        if len(self.findings) < MOST_LISTED:
+        if len(self.findings) < MAX_LISTED:
             self.findings.append(Finding(kind, where, text))

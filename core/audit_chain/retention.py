@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from core import audit
 from core.actor import command_actor
-from core.audit_chain import entries, ids, signing, statements
+from core.audit_chain import ids, signing, statements
+from core.fields import parse_stored_time, stored_time
 from core.models import AuditBlock, AuditEntry, AuditRedaction, AuditRemoval
 
 _BLOCKS_AT_ONCE = 20
@@ -37,7 +38,7 @@ def sweep() -> int:
 
 def keys_since(removal: AuditRemoval) -> dict[int, datetime]:
     """Return when the first block under each key was made, among those that were deleted."""
-    return {int(key): entries.time_of(since) for key, since in removal.keys.items()}
+    return {int(key): parse_stored_time(since) for key, since in removal.keys.items()}
 
 
 def _old_blocks(before: datetime) -> list[AuditBlock]:
@@ -54,9 +55,7 @@ def _delete(some: list[AuditBlock]) -> int:
     keys = keys_since(former) if former else {}
     for block in some:
         keys.setdefault(signing.key_of(block.signature), block.made_at)
-    removal = AuditRemoval(
-        block=some[-1].number, keys={str(key): entries.time_text(since) for key, since in keys.items()}
-    )
+    removal = AuditRemoval(block=some[-1].number, keys={str(key): stored_time(since) for key, since in keys.items()})
     removal.save(force_insert=True)
     proof = statements.removal(removal.block, removal.keys)
     audit.record(actor=command_actor("sweep"), tenant_id=None, **proof._asdict())

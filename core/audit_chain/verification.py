@@ -14,6 +14,7 @@ from core.audit_chain.entries import Entry
 from core.audit_chain.findings import Kind, Report
 from core.audit_chain.signing import Check
 from core.audit_chain.statements import Statement
+from core.fields import stored_time
 from core.models import AuditBlock, AuditEntry, AuditRemoval
 
 # For so long after the first block under a new key, processes may still sign with the former one, or not at all.
@@ -158,7 +159,7 @@ class _Verification:
         is_linked = self._check_link(block)
         floor = self._previous.floor if self._previous else 0
         try:
-            named = ids.parse(block.ids, at_most=blocks.MOST_ENTRIES)
+            named = ids.parse(block.ids, at_most=blocks.MAX_ENTRIES)
         except ValueError:
             named = []
         found = {each: self._waiting.pop(each) for each in named if each in self._waiting}
@@ -241,7 +242,7 @@ class _Verification:
         """Report entries whose key was replaced long before their block, or that are older than what came before."""
         replaced = (key for key, since in self._key_since.items() if block.made_at > since + KEY_OVERLAP)
         least_key = max(replaced, default=signing.UNSIGNED)
-        oldest = entries.time_text(self._previous.newest - LATEST) if self._previous else ""
+        oldest = stored_time(self._previous.newest - LATEST) if self._previous else ""
         for entry_id, seen in found.items():
             where, is_late = f"entry {entry_id}", seen.key_id < least_key
             if seen.check == Check.UNSIGNED and is_late:

@@ -28,7 +28,7 @@ class SecretFile:
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
-        self._kept = 0
+        self._committed_bytes = 0
 
     def __enter__(self) -> Self:
         """Create the file. Raise OSError, also if it exists."""
@@ -37,17 +37,17 @@ class SecretFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is not None and issubclass(kind, Exception) and not issubclass(kind, Error):
-            self._empty()
+            self._discard_uncommitted()
         is_empty = self._file.tell() == 0
         self._file.close()
         if is_empty:
             os.unlink(self._path)
 
     def write(self, secrets: bytes) -> None:
-        """Write secrets in place of those since `keep`. Raise OSError if they do not all get to the disk."""
+        """Write secrets in place of those not marked as committed. Raise OSError if they do not all get to the disk."""
         left = memoryview(secrets)
         try:
-            self._empty()
+            self._discard_uncommitted()
             while left:  # a disk that is nearly full takes a part
                 left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
@@ -55,10 +55,10 @@ class SecretFile:
             error.filename = str(self._path)
             raise
 
-    def keep(self) -> None:
-        """Keep what was written, because its transaction has committed."""
-        self._kept = self._file.tell()
+    def mark_committed(self) -> None:
+        """Keep what was written for good, because its transaction has committed."""
+        self._committed_bytes = self._file.tell()
 
-    def _empty(self) -> None:
-        self._file.seek(self._kept)
+    def _discard_uncommitted(self) -> None:
+        self._file.seek(self._committed_bytes)
         self._file.truncate()

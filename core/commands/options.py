@@ -54,12 +54,12 @@ def add_limits(parser: argparse._ActionsContainer, *, may_end: bool = False) -> 
     )
 
 
-def integer_between(least: int, most: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers from `least` to `most`."""
+def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `minimum` to `maximum`."""
 
     def number(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        if not text.isascii() or not text.isdecimal() or not minimum <= int(text[:20]) <= maximum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
         return int(text)
 
     return number
@@ -99,7 +99,7 @@ def parse_time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(" ".join(map(str, error.detail))) from error
 
 
-def validated(request: type[RequestSerializer], options: Mapping[str, Any]) -> dict[str, Any]:
+def validated_data(request: type[RequestSerializer], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the validated fields of an API request, from the options of the same names. Raise ValidationError."""
     given = {name: options[name] for name in request().get_fields() if options.get(name) is not None}
     serializer = request(data=given)

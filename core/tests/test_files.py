@@ -66,6 +66,6 @@ def test_secrets_of_a_transaction_that_is_run_again_replace_the_former(path: Pat
     with SecretFile(path) as file:
         file.write(b"of the victim of a deadlock\n")
         file.write(b"secret\n")
-        file.keep()
+        file.mark_committed()
 
     assert path.read_bytes() == b"secret\n"

@@ -55,10 +55,10 @@ class TestServers:
         assert not RunningServer.objects.exists()
 
     def test_page_shows_only_so_many(self) -> None:
-        for _ in range(servers.MOST_SHOWN + 1):
+        for _ in range(servers.MAX_SHOWN + 1):
             ThisServer().note()
 
-        assert len(servers.running()) == servers.MOST_SHOWN
+        assert len(servers.running()) == servers.MAX_SHOWN
 
 
 class TestGauges:

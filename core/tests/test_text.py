@@ -163,9 +163,9 @@ def test_visible_part_of_a_name_is_a_valid_name(text: str) -> None:
 
 
 @given(st.text(), st.integers(1, 20), st.integers(1, 60))
-def test_name_is_cut_to_the_length_of_its_columns(text: str, most: int, most_folded: int) -> None:
-    short = cut(text, most, fold=fold_name, most_folded=most_folded)
+def test_name_is_cut_to_the_length_of_its_columns(text: str, max_length: int, max_folded_length: int) -> None:
+    short = cut(text, max_length, fold=fold_name, max_folded_length=max_folded_length)
 
     assert text.startswith(short)
-    assert len(short) <= most
-    assert len(fold_name(short)) <= most_folded
+    assert len(short) <= max_length
+    assert len(fold_name(short)) <= max_folded_length

@@ -19,12 +19,12 @@ from core.undo.parts import Part
 # Of JSON, before it is compressed and sealed. A row may be larger, and is a chunk by itself then.
 CHUNK_BYTES = 1024 * 1024
 # The copy is written in the deletion's transaction. A larger object is deleted without one: its deletion must not fail.
-MOST_BYTES = 256 * CHUNK_BYTES
+MAX_BYTES = 256 * CHUNK_BYTES
 _LEVEL = 1  # of zlib, which takes a third of the time of the default for a tenth more bytes
 
 
 class TooLarge(Exception):
-    """A deleted object with more than MOST_BYTES of content."""
+    """A deleted object with more than MAX_BYTES of content."""
 
 
 class StoredRows(NamedTuple):
@@ -57,7 +57,7 @@ class ChunkWriter:
     def add(self, part: Part[Any], page: Sequence[tuple[Any, ...]]) -> None:
         """Store rows of a part. Raise TooLarge."""
         self.counts[part.label] += len(page)
-        columns = [each.attname for each in part.fields]
+        columns = [field.attname for field in part.fields]
         for values in page:
             if not self._rows or self._rows[-1].label != part.label:
                 self._rows.append(StoredRows(part.label, columns, []))
@@ -69,7 +69,7 @@ class ChunkWriter:
     def flush(self) -> None:
         """Write what is left. Raise TooLarge."""
         self._total += self._bytes
-        if self._total > MOST_BYTES:
+        if self._total > MAX_BYTES:
             raise TooLarge
         if self._rows:
             self._number += 1
@@ -91,14 +91,14 @@ def read_rows(deleted: DeletedObject) -> Iterator[StoredRows]:
 
 def to_instances(part: Part[Any], stored: StoredRows) -> list[models.Model]:
     """Return unsaved instances of stored rows. Columns that were added since have their default."""
-    fields = {each.attname: each for each in part.fields}
-    known = [(place, fields[name]) for place, name in enumerate(stored.columns) if name in fields]
-    return [part.model(**{each.attname: _value(each, row[place]) for place, each in known}) for row in stored.rows]
+    fields = {field.attname: field for field in part.fields}
+    known = [(index, fields[name]) for index, name in enumerate(stored.columns) if name in fields]
+    return [part.model(**{field.attname: _value(field, row[index]) for index, field in known}) for row in stored.rows]
 
 
-def _value(each: Any, stored: Any) -> Any:
+def _value(field: Any, stored: Any) -> Any:
     if stored is None:
         return None
-    if isinstance(each, JSONTextField):
+    if isinstance(field, JSONTextField):
         return orjson.loads(stored)
-    return datetime.fromisoformat(stored) if isinstance(each, models.DateTimeField) else stored
+    return datetime.fromisoformat(stored) if isinstance(field, models.DateTimeField) else stored

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
@@ -52,23 +52,25 @@ class Part(ABC, Generic[M]):
 
     def pages(self, kind: Kind, object_id: str) -> Iterator[list[tuple[Any, ...]]]:
         """Yield all rows of a deleted object in pages, with JSON as the text that is stored."""
-        yield from self.pages_of(self.rows(kind, object_id).order_by("pk"), lambda rows, last: rows.filter(pk__gt=last))
+        yield from self.pages_of(self.rows(kind, object_id))
 
     def rows(self, kind: Kind, object_id: str) -> QuerySet[M]:
         """Return the rows of a deleted object."""
         rows: QuerySet[M] = self.model._base_manager.filter(**{self.columns[kind]: object_id})
         return rows
 
-    def pages_of(
-        self, rows: QuerySet[M], after: Callable[[QuerySet[M], Any], QuerySet[M]]
-    ) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield rows in pages; `after` returns those that follow the row with a primary key."""
-        columns = [json_text(each.attname) if isinstance(each, JSONTextField) else each.attname for each in self.fields]
-        listed = rows.values_list("pk", *columns)
+    def pages_of(self, rows: QuerySet[M], *, newest_first: bool = False) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield rows in pages, in the order of the primary key or its reverse."""
+        order, beyond = ("-pk", "pk__lt") if newest_first else ("pk", "pk__gt")
+        columns = [
+            json_text(field.attname) if isinstance(field, JSONTextField) else field.attname for field in self.fields
+        ]
+        listed = rows.order_by(order).values_list("pk", *columns)
         page = list(listed[: self.page_size])
         while page:
             yield [values[1:] for values in page]
-            page = list(after(listed, page[-1][0])[: self.page_size]) if len(page) == self.page_size else []
+            is_last = len(page) < self.page_size
+            page = [] if is_last else list(listed.filter(**{beyond: page[-1][0]})[: self.page_size])
 
     @property
     def fields(self) -> Sequence[Any]:
@@ -110,7 +112,7 @@ def rename_taken(rows: Sequence[NamedModel], restoration: Restoration, *, among:
                 getattr(row, row.name_field),
                 row.pk,
                 lambda name: not among.filter(name_folded=fold_name(name)).exists(),
-                most=field.max_length,
+                max_length=field.max_length,
             )
             row.set_name(name)
             restoration.renamed[row.pk] = name

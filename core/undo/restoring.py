@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import audit, sealing
 from core.actor import Actor
-from core.db import transactional, translate_unique_violation
+from core.db import delete_one_by_one, transactional, translate_unique_violation
 from core.errors import Conflict, Forbidden, Gone, NotFound
 from core.models import DeletedObject
 from core.undo.chunks import read_rows, to_instances
@@ -79,21 +79,21 @@ def restore(*, actor: Actor, deleted: DeletedObject) -> Restoration:
         raise DeletedObjectNotFound
     if row.expires_at <= timezone.now():
         raise UndoExpired
-    restoration, numbers = Restoration(row, actor), Counter[str]()
+    restoration, counts = Restoration(row, actor), Counter[str]()
     parts = {part.label: part for part in parts_of(DeletedObject.Kind(row.kind))}
     try:
         _check_whole(row)
         with translate_unique_violation(_TAKEN):
             for stored in read_rows(row):
                 part = parts[stored.label]
-                numbers[part.label] += part.put_back(to_instances(part, stored), restoration)
+                counts[part.label] += part.put_back(to_instances(part, stored), restoration)
     except sealing.Unsealable as error:
         raise SealedElsewhere from error
     row.delete()
     after = {
         "name": row.name,
         "deleted_at": row.deleted_at.isoformat(),
-        "counts": numbers,
+        "counts": counts,
         "renamed": restoration.renamed,
     }
     audit.record(
@@ -116,7 +116,4 @@ def _check_whole(deleted: DeletedObject) -> None:
 
 def sweep() -> int:
     """Delete for good what can no longer be restored, and return the number of objects."""
-    over = DeletedObject.objects.filter(expires_at__lte=timezone.now())
-    # One by one, because one may have thousands of rows.
-    ids = list(over.values_list("pk", flat=True))
-    return sum(over.filter(pk=pk).delete()[1].get(DeletedObject._meta.label, 0) for pk in ids)
+    return delete_one_by_one(DeletedObject.objects.filter(expires_at__lte=timezone.now()))

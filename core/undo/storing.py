@@ -18,7 +18,7 @@ log = logging.getLogger("maim.undo")
 def store_deleted(*, actor: Actor, kind: Kind, object_id: str, tenant_id: str, name: str) -> None:
     """Store an object that the calling service deletes next, in its transaction, so that it can be restored.
 
-    Store nothing with MAIM_UNDO_DAYS=0, nor of an object with more content than `chunks.MOST_BYTES`. The caller has
+    Store nothing with MAIM_UNDO_DAYS=0, nor of an object with more content than `chunks.MAX_BYTES`. The caller has
     locked what might change meanwhile.
     """
     if not settings.UNDO_FOR:

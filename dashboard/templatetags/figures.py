@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
+from collections.abc import Callable
 from typing import Any
 
 from django import template
@@ -29,17 +29,15 @@ def overview_figures(context: template.Context) -> figures.Overview:
 @register.simple_tag(takes_context=True)
 def figures_of(context: template.Context, row: Tenant | Agent | ApiKey) -> Any:
     """Return the figures on the page of a tenant, an agent or a key."""
-    return _of(row, _span(context["request"]))
+    return _FIGURES[type(row)](row, _span(context["request"]))
 
 
 @register.simple_tag
 def series_url(row: Tenant | Agent | ApiKey | None = None) -> str:
     """Return the URL of the verifications of a tenant, an agent or a key as JSON, or of all tenants."""
-    return (
-        reverse("admin_figures:verifications")
-        if row is None
-        else reverse(f"admin_figures:{_NAMES[type(row)]}", args=[quote(row.pk)])
-    )
+    if row is None:
+        return reverse("admin_figures:verifications")
+    return reverse(f"admin_figures:{_URL_NAMES[type(row)]}", args=[quote(row.pk)])
 
 
 @register.simple_tag
@@ -48,17 +46,12 @@ def spans() -> list[tuple[str, str]]:
     return [(span.value, str(charts.SPAN_NAMES[span])) for span in Span]
 
 
-_NAMES = {Tenant: "of_tenant", Agent: "of_agent", ApiKey: "of_key"}
-
-
-@singledispatch
-def _of(row: Any, span: Span) -> Any:
-    raise TypeError(f"there are no figures of {type(row).__name__}")
-
-
-_of.register(Tenant, figures.of_tenant)
-_of.register(Agent, figures.of_agent)
-_of.register(ApiKey, figures.of_key)
+_FIGURES: dict[type[Any], Callable[[Any, Span], Any]] = {
+    Tenant: figures.of_tenant,
+    Agent: figures.of_agent,
+    ApiKey: figures.of_key,
+}
+_URL_NAMES = {Tenant: "of_tenant", Agent: "of_agent", ApiKey: "of_key"}
 
 
 def _span(request: HttpRequest) -> Span:

@@ -71,7 +71,7 @@ class TestFigures:
 
     @pytest.mark.parametrize("span", Span)
     def test_pages_take_few_queries(self, data: Data, span: Span) -> None:
-        """An operator's session, rights and menu take others: the dashboard has 15 in all."""
+        """An operator's session, permissions and menu take others: the dashboard has 15 in all."""
         pages: dict[int, Callable[[], object]] = {
             11: lambda: figures.overview(span),
             8: lambda: figures.of_tenant(data.tenant, span),

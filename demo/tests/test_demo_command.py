@@ -12,7 +12,7 @@ from apikeys.models import ApiKey, DailyUse
 from core.commands.exit_codes import ExitCode
 from core.models import AuditEntry, Epoch, Lock
 from demo import filling
-from demo.words import Words
+from demo.names import Names
 from tenants.models import Tenant
 from tests.support.commands import Terminal, run
 from tests.support.people import Person
@@ -20,8 +20,8 @@ from tests.support.people import Person
 
 def test_same_seed_makes_the_same_names() -> None:
     def names(seed: int) -> list[str]:
-        words = Words(Random(seed))
-        return [*(words.username() for _ in range(50)), *(words.tenant("x") for _ in range(50))]
+        names = Names(Random(seed))
+        return [*(names.username() for _ in range(50)), *(names.tenant("x") for _ in range(50))]
 
     assert names(1) == names(1) != names(2)
     assert len(set(names(1))) == 100

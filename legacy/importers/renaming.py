@@ -25,7 +25,9 @@ class NamedRow(Protocol):
     def set_name(self, name: str) -> None: ...
 
 
-def names_for_duplicates(snapshot: Snapshot, table: str, tenant_ids: Collection[str], *, most: int) -> dict[str, str]:
+def names_for_duplicates(
+    snapshot: Snapshot, table: str, tenant_ids: Collection[str], *, max_length: int
+) -> dict[str, str]:
     """Return new names for the objects whose name an older one of their tenant has, by id."""
     query = (
         f"SELECT id, tenant_id, name FROM {table} WHERE tenant_id IN ({placeholders(tenant_ids)})"
@@ -33,10 +35,14 @@ def names_for_duplicates(snapshot: Snapshot, table: str, tenant_ids: Collection[
     )
     return names.names_for_duplicates(
         (
-            (row["tenant_id"], row["id"], names.valid_name(parse_text(row["name"]), row["id"], most=most).text)
+            (
+                row["tenant_id"],
+                row["id"],
+                names.valid_name(parse_text(row["name"]), row["id"], max_length=max_length).text,
+            )
             for row in snapshot.rows(query, list(tenant_ids))
         ),
-        most=most,
+        max_length=max_length,
     )
 
 
@@ -61,7 +67,7 @@ def rows_with_same_names(rows: Sequence[NamedRow]) -> dict[tuple[str, str], str]
 
 
 def rename_conflicting(
-    rows: Sequence[NamedRow], kind: str, report: Report, *, to_delete: Collection[str], most: int
+    rows: Sequence[NamedRow], kind: str, report: Report, *, to_delete: Collection[str], max_length: int
 ) -> None:
     """Rename rows whose name is taken by a row that is neither saved with them nor in `to_delete`.
 
@@ -78,5 +84,5 @@ def rename_conflicting(
 
     for row in rows:
         if (row.tenant_id, row.name_folded) in taken:
-            name = unique_name(row.name, row.pk, partial(is_free, row.tenant_id), most=most)
+            name = unique_name(row.name, row.pk, partial(is_free, row.tenant_id), max_length=max_length)
             rename(row, name, "another one in maim has this name", report.notes_for(kind, row.pk, row.tenant_id))

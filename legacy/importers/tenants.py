@@ -32,7 +32,7 @@ from tenants import bulk_import
 from tenants import services as tenants_services
 from tenants.models import Tenant, TenantStatus, TenantType
 
-_MOST = 200
+_MAX_LENGTH = 200
 _COMPARED = ("tenant_name", "tenant_type", "description", "contact_email", "tenant_config", "status", "owner_id")
 
 
@@ -101,7 +101,9 @@ class TenantImporter(Importer[Tenant, Tenant]):
         for one in objects:
             if (one.target.owner_scope, one.target.name_folded) in taken:
                 notes = report.notes_for(self.name, one.object_id, one.object_id)
-                other_name = unique_name(one.target.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
+                other_name = unique_name(
+                    one.target.tenant_name, one.object_id, partial(is_free, one), max_length=_MAX_LENGTH
+                )
                 _rename(one.target, other_name, "the owner has another tenant of this name in maim", notes)
 
     def save(
@@ -142,11 +144,11 @@ def _names_for_duplicates(snapshot: Snapshot) -> dict[str, str]:
             (
                 _owner_scope(row["owner"]),
                 row["id"],
-                names.valid_name(parse_text(row["tenant_name"]), row["id"], most=_MOST).text,
+                names.valid_name(parse_text(row["tenant_name"]), row["id"], max_length=_MAX_LENGTH).text,
             )
             for row in rows
         ),
-        most=_MOST,
+        max_length=_MAX_LENGTH,
     )
 
 
@@ -204,7 +206,7 @@ def _tenant(
         created_at=read_time(row, "created_at", notes),
         updated_at=read_time(row, "updated_at", notes),
     )
-    name = names.valid_name(parse_text(row["tenant_name"]), tenant.id, most=_MOST)
+    name = names.valid_name(parse_text(row["tenant_name"]), tenant.id, max_length=_MAX_LENGTH)
     tenant.set_name(name.text)
     if name.problem:
         notes.add(Reason.RENAMED, f"{name.problem}; it is now {name.text}")

@@ -1,4 +1,4 @@
-"""Deletions in the admin that touch much: it is shown, the number typed, and long ones are operations."""
+"""Deletions in the admin with a large impact: it is shown, the number typed, and long ones are operations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def agent(alice: Person) -> Agent:
     return agent
 
 
-def test_page_shows_what_a_deletion_touches_without_reading_it(olivia: Operator, agent: Agent) -> None:
+def test_page_shows_the_impact_of_a_deletion_without_reading_its_rows(olivia: Operator, agent: Agent) -> None:
     with CaptureQueriesContext(connection) as captured:
         page = olivia.get(url(agent, "delete")).content.decode()
 

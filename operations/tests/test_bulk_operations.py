@@ -19,12 +19,13 @@ from apikeys.tests.asking import code_of
 from core import epoch
 from core.errors import Conflict, Forbidden, Invalid
 from core.models import AuditEntry, DeletedObject
-from operations import kinds, services
-from operations.kinds import Change
+from operations import services
+from operations.access import get_operation
+from operations.changes import CHANGES, Change
 from operations.models import BulkOperation, Outcome
-from operations.preview import preview
+from operations.preview import preview_selection
 from operations.selections import Kind, Selection
-from operations.worker import LEASE, MOST_FAILURES, Worker
+from operations.worker import LEASE, MAX_FAILURES, Worker
 from tenants.models import Tenant, TenantStatus
 from tests.support.commands import run
 from tests.support.operators import Operator, url
@@ -48,8 +49,8 @@ def agent(alice: Person) -> Agent:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of two objects."""
-    for kind, change in kinds.CHANGES.items():
-        monkeypatch.setitem(kinds.CHANGES, kind, change._replace(chunk=2))
+    for kind, change in CHANGES.items():
+        monkeypatch.setitem(CHANGES, kind, change._replace(chunk=2))
 
 
 def start(kind: Kind, *ids: str, **owners: Any) -> BulkOperation:
@@ -248,16 +249,16 @@ def test_chunk_that_fails_again_and_again_ends_the_operation(agent: Agent, monke
         ApiKey.unscoped.filter(pk="k0").update(status="disabled")
         raise OperationalError("disk full")
 
-    monkeypatch.setitem(kinds.CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
+    monkeypatch.setitem(CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
     row = start(Kind.DISABLE_KEYS, agent_id=agent.pk)
     failing = Worker()
-    for _attempt in range(MOST_FAILURES):
+    for _attempt in range(MAX_FAILURES):
         with pytest.raises(OperationalError):
             failing.work()
 
     assert not failing.work()
     row.refresh_from_db()
-    assert (row.state, row.done, row.failures) == (State.FAILED, 0, MOST_FAILURES)
+    assert (row.state, row.done, row.failures) == (State.FAILED, 0, MAX_FAILURES)
     assert "log" in row.problem
     assert set(statuses()) == {"active"}, "a failed chunk changes nothing"
 
@@ -266,10 +267,10 @@ def test_fault_in_one_operation_does_not_stop_those_after_it(agent: Agent, monke
     def fail(*_args: Any) -> Any:
         raise KeyError("a fault in the code")
 
-    monkeypatch.setitem(kinds.CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
+    monkeypatch.setitem(CHANGES, Kind.DISABLE_KEYS, Change(fail, chunk=2))
     faulty, sound = start(Kind.DISABLE_KEYS, "k0"), start(Kind.DELETE_KEYS, "k1")
     worker = Worker()
-    for _attempt in range(MOST_FAILURES):
+    for _attempt in range(MAX_FAILURES):
         with pytest.raises(KeyError):
             worker.work()
 
@@ -356,21 +357,21 @@ def test_people_have_no_bulk_operations(alice: Person, agent: Agent) -> None:
     with pytest.raises(Forbidden):
         services.cancel(actor=alice.actor, operation=row)
     with pytest.raises(Forbidden):
-        services.get_operation(alice.actor, row.pk)
+        get_operation(alice.actor, row.pk)
 
 
 # ---- preview, sweep, command
 
 
-def test_preview_says_what_would_be_touched(alice: Person, agent: Agent) -> None:
+def test_preview_counts_what_an_operation_would_affect(alice: Person, agent: Agent) -> None:
     secret = make_key(agent).secret
     make_agent(alice.tenant)
     assert code_of(secret) == "VALID"
 
-    of_agent = preview(Selection(Kind.DISABLE_KEYS, agent_id=agent.pk))
-    of_tenant = preview(Selection(Kind.SUSPEND_TENANTS, (alice.tenant.pk,)))
-    of_agents = preview(Selection(Kind.DELETE_AGENTS, (agent.pk,)))
-    of_keys = preview(Selection(Kind.DELETE_KEYS, ("k0", "k1")))
+    of_agent = preview_selection(Selection(Kind.DISABLE_KEYS, agent_id=agent.pk))
+    of_tenant = preview_selection(Selection(Kind.SUSPEND_TENANTS, (alice.tenant.pk,)))
+    of_agents = preview_selection(Selection(Kind.DELETE_AGENTS, (agent.pk,)))
+    of_keys = preview_selection(Selection(Kind.DELETE_KEYS, ("k0", "k1")))
 
     assert (of_agent.objects, of_agent.agents, of_agent.keys) == (6, 1, 6)
     assert (of_tenant.objects, of_tenant.agents, of_tenant.calls_are_of_last_hour) == (1, 2, True)
@@ -382,9 +383,9 @@ def test_preview_counts_thousands_of_ids(agent: Agent) -> None:
     today = timezone.now().date()
     DailyUse.unscoped.create(subject="k1", day=today, tenant=agent.tenant, uses=7)
 
-    touched = preview(Selection(Kind.DELETE_KEYS, tuple(f"k{number}" for number in range(3000))))
+    found = preview_selection(Selection(Kind.DELETE_KEYS, tuple(f"k{number}" for number in range(3000))))
 
-    assert (touched.objects, touched.calls) == (3000, 7)
+    assert (found.objects, found.calls) == (3000, 7)
 
 
 @pytest.mark.embedded

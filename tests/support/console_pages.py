@@ -14,7 +14,6 @@ from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db import connection
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
 
 from accounts.models import User
 from agents.models import Agent
@@ -33,9 +32,9 @@ from tests.support.large_tables import empty_tables
 from tests.support.operators import Operator, sign_in, url
 from tests.support.people import make_agent, make_key, register
 
-MOST_QUERIES = 15
+MAX_QUERIES = 15
 # Rows that a page may read for each that it shows, and single rows that any page reads: its session, its operator's
-# rights, a tenant's or an agent's name.
+# permissions, a tenant's or an agent's name.
 PER_ROW, SINGLE = 20, 100
 _NOBODY = "nobody-is-called-this"
 _PALETTE = "/admin/search/"
@@ -70,7 +69,7 @@ class Measured(NamedTuple):
 
     def is_too_much(self) -> bool:
         """Return whether these are too many queries, or rows for what is shown, or a large table is read whole."""
-        if self.queries > MOST_QUERIES:
+        if self.queries > MAX_QUERIES:
             return True
         is_counted = any(re.match(pattern, self.name) for pattern in COUNTED)
         return not is_counted and (self.reads > PER_ROW * self.shown + SINGLE or bool(self.scans))
@@ -147,8 +146,8 @@ def _of_model(operator: Operator, model: type[Model], model_admin: OperatorAdmin
     for spec in shown.filter_specs:
         for choice in spec.choices(shown):
             if choice["query_string"] not in ("?", ""):
-                query = choice["query_string"]
-                yield Page(f"{path}{query}", partial(operator.get, f"{path}{query}"))
+                filtered = f"{path}{choice['query_string']}"
+                yield Page(filtered, partial(operator.get, filtered))
     orders = [""]
     for name in model_admin.sortable_by or ():
         if name in shown.list_display:
@@ -156,25 +155,16 @@ def _of_model(operator: Operator, model: type[Model], model_admin: OperatorAdmin
             orders += [f"{place}", f"-{place}"]
     row = _middle(model)
     for order in orders:
+        query = {"o": order} if order else {}
         if order:
-            yield _get(operator, path, o=order)
+            yield _get(operator, path, **query)
         if row is not None:
-            position = _ordered(operator, model_admin, order).position(row)
-            yield _get(operator, path, p=position, **({"o": order} if order else {}))
+            rows = context_of(operator.get(path, **query))["cl"].queryset
+            yield _get(operator, path, p=Order.of(rows).position(row), **query)
     for term in (*_terms(model_admin, row), _NOBODY):
         yield _get(operator, path, q=term)
     if row is not None:
         yield _get(operator, url(row, "change"))
-
-
-def _ordered(operator: Operator, model_admin: OperatorAdmin, order: str) -> Order:
-    """Return the order of a list: the admin's own, or that of a column."""
-    request = HttpRequest()
-    request.user = operator.user
-    terms = [*model_admin.get_ordering(request)]
-    if order and order.startswith("-") != terms[0].startswith("-"):
-        terms = [term.removeprefix("-") if term.startswith("-") else f"-{term}" for term in terms]
-    return Order.of(_rows(model_admin.model).order_by(*terms))
 
 
 def _rows(model: type[Model]) -> QuerySet[Any]:

@@ -22,7 +22,7 @@ from apikeys.services import IssuedKey
 from core.changes import change_all
 from core.commands.exit_codes import ExitCode
 from core.commands.files import SecretFile
-from core.commands.options import add_dry_run, add_json, add_yes, validated
+from core.commands.options import add_dry_run, add_json, add_yes, validated_data
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.errors import Unavailable
 from core.keyset import read_page
@@ -103,7 +103,7 @@ class Command(SubcommandsCommand):
 
     def issue(self, options: Options) -> None:
         agent = self.lookup.agent(options["agent"])
-        values = validated(AgentKeyCreateRequest, arguments.issue_data(options))
+        values = validated_data(AgentKeyCreateRequest, arguments.issue_data(options))
         self._write_secrets(options, lambda: [services.issue_key(actor=self.actor, agent=agent, **values)])
 
     def list(self, options: Options) -> None:

@@ -14,7 +14,7 @@ EXIT_CODES = (
     "Exit status: 0, it is done; 1, a rule forbids it, and nothing has changed; 2, the command line is wrong; 3, there "
     "is no such deleted object, and nothing has changed; 5, the database does not answer."
 )
-_MOST = 10_000
+_MAX_LIMIT = 10_000
 
 
 class Command(SubcommandsCommand):
@@ -26,7 +26,7 @@ class Command(SubcommandsCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
         found = add("list", self.list, "Lists what can be restored, the newest deletion first")
-        found.add_argument("--limit", type=integer_between(1, _MOST), default=100, help="how many at most (100)")
+        found.add_argument("--limit", type=integer_between(1, _MAX_LIMIT), default=100, help="how many at most (100)")
         add_json(found)
         show = add("show", self.show, "Shows what a deleted object holds")
         restore = add("restore", self.restore, "Puts a tenant or agent back; its keys must be rotated and enabled")

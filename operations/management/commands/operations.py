@@ -9,15 +9,16 @@ from core.commands.options import add_json, integer_between
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.http.responses import utc_text
 from operations import services
+from operations.access import get_operation, operations_for
 from operations.models import BulkOperation
-from operations.preview import preview
+from operations.preview import preview_selection
 from operations.selections import Selection
 
 EXIT_CODES = (
     "Exit status: 0, it is done, or queued; 1, a rule or the input forbids it, and nothing has changed; 2, the command "
     "line is wrong; 3, there is no such operation; 5, the database does not answer."
 )
-_MOST = 10_000
+_MAX_LIMIT = 10_000
 
 
 class Command(SubcommandsCommand):
@@ -37,7 +38,7 @@ class Command(SubcommandsCommand):
         start.add_argument("--status", default="", help="only objects with this status")
         start.add_argument("--yes", action="store_true", help="start it")
         found = add("list", self.list, "Lists operations, newest first")
-        found.add_argument("--limit", type=integer_between(1, _MOST), default=20, help="how many at most (20)")
+        found.add_argument("--limit", type=integer_between(1, _MAX_LIMIT), default=20, help="how many at most (20)")
         show = add("show", self.show, "Shows an operation with the objects that were not changed")
         show.add_argument("--all", action="store_true", help="show the outcome of every object")
         cancel = add("cancel", self.cancel, "Cancels an operation; what is done stays")
@@ -54,17 +55,17 @@ class Command(SubcommandsCommand):
             agent_id=options["agent"],
             status=options["status"],
         )
-        touched = preview(selection)
+        preview = preview_selection(selection)
         if not options["yes"]:
-            what = f"{touched.objects} objects, {touched.agents} agents, {touched.keys} keys"
+            what = f"{preview.objects} objects, {preview.agents} agents, {preview.keys} keys"
             raise CommandError(
                 f"This would touch {what}. Nothing has changed; run it again with --yes", returncode=ExitCode.REFUSED
             )
-        row = services.start(actor=self.actor, selection=selection, typed=touched.objects)
+        row = services.start(actor=self.actor, selection=selection, typed=preview.objects)
         self._write(row, options)
 
     def list(self, options: Options) -> None:
-        documents = [_document(row) for row in services.operations_for(self.actor)[: options["limit"]]]
+        documents = [_document(row) for row in operations_for(self.actor)[: options["limit"]]]
         if options["json"]:
             self.out.json({"items": documents})
             return
@@ -73,9 +74,9 @@ class Command(SubcommandsCommand):
         self.out.table([column.replace("_", " ").upper() for column in columns], rows)
 
     def show(self, options: Options) -> None:
-        row = services.get_operation(self.actor, options["id"])
-        outcomes = services.outcomes_of(row, all_of_them=options["all"])
-        found = list(outcomes.values_list("object_id", "result", "detail")[:_MOST])
+        row = get_operation(self.actor, options["id"])
+        outcomes = services.outcomes_of(row, only_failed=not options["all"])
+        found = list(outcomes.values_list("object_id", "result", "detail")[:_MAX_LIMIT])
         if options["json"]:
             items = [dict(zip(("object_id", "result", "detail"), each, strict=True)) for each in found]
             self.out.json({**_document(row), "outcomes": items})
@@ -86,7 +87,7 @@ class Command(SubcommandsCommand):
             self.out.table(["OBJECT", "OUTCOME", "REASON"], found)
 
     def cancel(self, options: Options) -> None:
-        row = services.get_operation(self.actor, options["id"])
+        row = get_operation(self.actor, options["id"])
         self._write(services.cancel(actor=self.actor, operation=row), options)
 
     def _write(self, row: BulkOperation, options: Options) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,7 +98,7 @@ class Command(SubcommandsCommand):
         with self._destination(options["output"]) as write, progress(last - first + 1, "entries") as advance:
             done = first - 1
             for entry in audit_entries.oldest_first(rows, first, last):
-                write(json.dumps(audit_export.document(entry)) + "\n")
+                write(audit_export.json_line(entry))
                 advance(entry.pk - done)
                 done = entry.pk
 

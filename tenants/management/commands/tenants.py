@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from core.changes import change_all
 from core.commands.formatting import quota_text, rate_limit_text, time_text
-from core.commands.options import add_dry_run, add_json, add_limits, add_page, add_yes, integer_between, validated
+from core.commands.options import add_dry_run, add_json, add_limits, add_page, add_yes, integer_between, validated_data
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.keyset import read_page
 from core.naming import begins_with
@@ -130,13 +130,13 @@ class Command(SubcommandsCommand):
     def create(self, options: Options) -> None:
         owner = None if options["owner"] is None else self.lookup.user(options["owner"])
         given = {**options, "owner_id": owner and owner.id, "limits": _limits(options)}
-        values = validated(InternalTenantCreateRequest, given)
+        values = validated_data(InternalTenantCreateRequest, given)
         self._write(self.change(lambda: services.create_tenant(actor=self.actor, **values), options), options)
 
     def update(self, options: Options) -> None:
         tenant = self.lookup.tenant(options["tenant"])
         given = {**options, "limits": _limits(options, tenant.limits)}
-        changes: Any = validated(InternalTenantUpdateRequest, given)
+        changes: Any = validated_data(InternalTenantUpdateRequest, given)
         self._write(
             self.change(lambda: services.update_tenant(actor=self.actor, tenant=tenant, changes=changes), options),
             options,

@@ -1,4 +1,4 @@
-"""Rights to start and cancel bulk operations, which operators have whose role may make the change one by one."""
+"""Access to bulk operations: operators start and cancel those whose change their role may make one by one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from accounts.operator_roles import OperatorRole
 from core.actor import Actor, ActorKind
 from core.errors import Forbidden
 from operations import services
+from operations.access import PERMISSIONS
 from operations.models import BulkOperation
-from operations.rights import RIGHTS
 from operations.selections import Kind, Selection
 from tests.support.client import context_of
 from tests.support.operators import Operator, sign_in, url
@@ -64,8 +64,8 @@ def test_kind_that_is_not_offered_is_refused_by_the_form() -> None:
     assert list(context_of(page)["form"].errors) == ["kind"]
 
 
-def test_every_kind_has_a_right() -> None:
-    assert set(RIGHTS) == set(Kind)
+def test_every_kind_has_a_permission() -> None:
+    assert set(PERMISSIONS) == set(Kind)
 
 
 def test_operator_who_is_deactivated_starts_nothing() -> None:

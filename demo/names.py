@@ -66,7 +66,7 @@ LEAKS = (
 )
 
 
-class Words:
+class Names:
     """Names by chance, each distinct where it has to be."""
 
     def __init__(self, random: Random) -> None:

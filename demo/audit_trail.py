@@ -12,19 +12,19 @@ from core.actor import Actor, ActorKind
 from core.audit import AuditChange, build_entry
 from demo.storage import Storage
 
-_Noted = tuple[datetime, int, Actor, str, AuditChange]
+_Entry = tuple[datetime, int, Actor, str, AuditChange]
 
 
-class Chronicle:
-    """Changes that were noted, of which those up to a moment are written."""
+class AuditTrail:
+    """Recorded changes, which wait until those before them are written."""
 
     def __init__(self, storage: Storage, random: Random) -> None:
         self._storage = storage
         self._random = random
-        self._noted: list[_Noted] = []
+        self._waiting: list[_Entry] = []
         self._number = 0
 
-    def note(
+    def record(
         self,
         at: datetime,
         actor: Actor,
@@ -35,15 +35,15 @@ class Chronicle:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        """Note a change, to be written in its turn."""
-        self._number += 1  # decides between changes of the same time
+        """Record a change, to be written in its turn."""
+        self._number += 1  # the order of changes of the same time
         change = AuditChange(object_id, tenant_id, before, after)
-        heapq.heappush(self._noted, (at, self._number, actor, action, change))
+        heapq.heappush(self._waiting, (at, self._number, actor, action, change))
 
     def write_up_to(self, moment: datetime) -> None:
-        """Write the changes up to a moment. None may be noted for before it afterwards."""
-        while self._noted and self._noted[0][0] <= moment:
-            at, _number, actor, action, change = heapq.heappop(self._noted)
+        """Write the changes up to a moment. None before it may be recorded afterwards."""
+        while self._waiting and self._waiting[0][0] <= moment:
+            at, _number, actor, action, change = heapq.heappop(self._waiting)
             self._storage.add(build_entry(actor, action, change, at=at))
 
     def person(self, user_id: str, username: str) -> Actor:
