@@ -13,7 +13,7 @@ from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -101,16 +101,16 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         named = list(self._about_named(request, term)) if term else []
         return search_page(request, queryset, self.search_fields, term, limit, others=named), False
 
-    def _about_named(self, request: HttpRequest, term: str) -> Iterator[Q]:
-        """Yield conditions for the entries that are on the first objects, or by the first users, of this name."""
+    def _about_named(self, request: HttpRequest, term: str) -> Iterator[tuple[str, str]]:
+        """Yield columns and ids of the entries that are on the first objects, or by the first users, of this name."""
         for model_admin in self.admin_site._registry.values():
             names = [field for field in getattr(model_admin, "palette_fields", ()) if field.endswith("__startswith")]
             if names:
                 is_of_users = issubclass(model_admin.model, get_user_model())
                 for pk in search_ids(model_admin.get_queryset(request), names, term, _MAX_NAMED):
-                    yield Q(object_id=pk)
+                    yield "object_id", pk
                     if is_of_users:
-                        yield Q(actor_id=pk)
+                        yield "actor_id", pk
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)

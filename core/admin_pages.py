@@ -18,14 +18,13 @@ from core.keyset import InvalidPosition, Order
 from core.listing import ids_of, rows_in_order
 
 
-def page_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> QuerySet[Any, Any]:
-    """Return the ids of so many rows from where the requested page begins. Raise IncorrectLookupParameters."""
+def from_page(request: HttpRequest, rows: QuerySet[Any], order: Order) -> QuerySet[Any]:
+    """Return the rows from where the requested page of a list in this order begins. Raise IncorrectLookupParameters."""
     position = request.GET.get(PAGE_VAR)
     try:
-        rows_after = rows if position is None else Order.of(rows).after(rows, position)
+        return rows if position is None else order.after(rows, position)
     except InvalidPosition as error:
         raise IncorrectLookupParameters from error
-    return ids_of(rows_after)[:number]
 
 
 class KeysetChangeList(ChangeList):
@@ -51,9 +50,9 @@ class KeysetChangeList(ChangeList):
         return rows if rows.query.select_related else self.apply_select_related(rows)
 
     def get_results(self, request: HttpRequest) -> None:
-        ids = list(page_ids(request, self.queryset, self.list_per_page + 1))
-        self.result_list = rows_in_order(self.get_rows(), ids[: self.list_per_page])
         order = Order.of(self.queryset)
+        ids = list(ids_of(from_page(request, self.queryset, order))[: self.list_per_page + 1])
+        self.result_list = rows_in_order(self.get_rows(), ids[: self.list_per_page])
         if len(ids) > self.list_per_page and self.result_list:
             self.next_position = order.position(self.result_list[-1])
         self.result_count = len(self.result_list)

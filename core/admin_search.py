@@ -7,22 +7,21 @@ except for a secret: that leads to the page of its row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from operator import or_
 from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
-from django.db.models import IntegerField, Model, Q, QuerySet
+from django.db.models import IntegerField, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from core.admin_columns import change_url
-from core.admin_pages import page_ids
-from core.listing import ids_of, ids_of_all, rows_in_order
+from core.admin_pages import from_page
+from core.keyset import Order
+from core.listing import ids_of, ids_of_all, read_by, rows_in_order
 from core.naming import begins_with
 from core.text import fold, fold_name
 
@@ -42,18 +41,21 @@ def search_page(
     term: str,
     limit: int,
     *,
-    others: Sequence[Q] = (),
+    others: Iterable[tuple[str, str]] = (),
 ) -> QuerySet[Any]:
-    """Return the rows in which any field (`ListAdmin.search_fields`) matches the term, or any other condition holds.
+    """Return the rows of the requested page in which any field (`ListAdmin.search_fields`) matches the term.
 
-    For a page of a list these are the first rows for each field, because MariaDB would sort all of them.
+    `others` are columns with the values by which they match as well. For each there are at most `limit` rows, because
+    MariaDB would sort all of them.
     """
-    if not term:
+    if not term or request.method == "POST":  # an action, which names its rows
         return rows
-    conditions = [*(_condition(rows, field, term) for field in fields), *others]
-    if request.method == "POST":  # an action, which names its rows
-        return rows.filter(reduce(or_, conditions))
-    pages = (page_ids(request, rows.filter(condition), limit) for condition in conditions)
+    matches = [
+        *(_match(rows, field, term) for field in fields),
+        *(read_by(rows, column, value) for column, value in others),
+    ]
+    order = Order.of(rows)
+    pages = (ids_of(from_page(request, each, order))[:limit] for each in matches)
     return rows.filter(pk__in=set(ids_of_all(pages)))
 
 
@@ -72,17 +74,18 @@ def _search_field(rows: QuerySet[Any], field: str, term: str, limit: int) -> Que
     column, _separator, lookup = field.rpartition("__")
     if lookup == "startswith":
         return _ids_by_prefix(rows, column, term, limit)
-    return ids_of(rows.filter(_condition(rows, field, term)).order_by())[:limit]
+    return ids_of(_match(rows.order_by("pk"), field, term))[:limit]
 
 
-def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
-    """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
+def _match(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
+    """Filter ordered rows to those whose field is the term, or to the first MAX_NAMES that begin with it."""
     column, _separator, lookup = field.rpartition("__")
     if lookup == "startswith":
-        return Q(pk__in=list(_ids_by_prefix(rows, column, term, MAX_NAMES)))
-    if _is_number(rows, field) and not term.isdecimal():
-        return Q(pk__in=[])
-    return Q(**{field: fold(term) if field.endswith("_folded") else term})
+        return rows.filter(pk__in=list(_ids_by_prefix(rows, column, term, MAX_NAMES)))
+    column = field.removesuffix("__exact")
+    if _is_number(rows, column) and not term.isdecimal():
+        return rows.none()
+    return read_by(rows, column, fold(term) if column.endswith("_folded") else term)
 
 
 def _ids_by_prefix(rows: QuerySet[Any], column: str, term: str, limit: int) -> QuerySet[Any, Any]:
@@ -91,9 +94,9 @@ def _ids_by_prefix(rows: QuerySet[Any], column: str, term: str, limit: int) -> Q
     return ids_of(rows.filter(begins_with(column, prefix)).order_by(column))[:limit]
 
 
-def _is_number(rows: QuerySet[Any], field: str) -> bool:
-    """Return whether a field of `search_fields` is a column of numbers, which a text cannot be compared with."""
-    *_relations, last = get_fields_from_path(rows.model, field.removesuffix("__exact"))
+def _is_number(rows: QuerySet[Any], column: str) -> bool:
+    """Return whether a column of `search_fields` has numbers, which a text cannot be compared with."""
+    *_relations, last = get_fields_from_path(rows.model, column)
     return isinstance(last, IntegerField)
 
 

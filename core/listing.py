@@ -54,18 +54,29 @@ class LogList(LargeList[M]):
         return LogList(self._rows.filter(pk__gt=cursor).order_by(*ascending))
 
 
+def read_by(rows: QuerySet[M], column: str, value: Any) -> QuerySet[M]:
+    """Filter ordered rows to those that have a value in a column, to be read in an index that begins with it.
+
+    The column is compared as a range, and comes first in the order. With an equality, MariaDB would read a log from its
+    end if it expects many such rows, where those of a tenant that is quiet now are far.
+    """
+    order = [str(term) for term in rows.query.order_by]
+    direction = "-" if order[0].startswith("-") else ""
+    matching = rows.filter(**{f"{column}__gte": value, f"{column}__lte": value})
+    return matching.order_by(f"{direction}{column}", *order)
+
+
 def newest_with(log: QuerySet[M], **values: Any) -> QuerySet[M]:
     """Return the rows of a log that have these values, the newest first. None is no condition.
 
-    The first column is compared as a range, and is in the order, so that MariaDB reads an index of it. With an equality
-    it would read the log from its end if it expects many rows, where those of a tenant that is quiet now are far.
+    They are read in an index of the first column that has a condition.
     """
     given = {name: value for name, value in values.items() if value is not None}
+    rows = log.order_by("-id")
     if not given:
-        return log.order_by("-id")
-    first, value = next(iter(given.items()))
-    others = {name: other for name, other in given.items() if name != first}
-    return log.filter(**others, **{f"{first}__gte": value, f"{first}__lte": value}).order_by(f"-{first}", "-id")
+        return rows
+    first = next(iter(given))
+    return read_by(rows, first, given.pop(first)).filter(**given)
 
 
 class Sample(NamedTuple, Generic[R]):

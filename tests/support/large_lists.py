@@ -121,7 +121,7 @@ LISTS = [
     *_lists("admin", "agents/pluginsetting", 100, "", f"q={TENANT}", f"q={AGENT}"),
     *_lists("admin", "agents/agentactivity", 100, "", f"q={AGENT}"),
     *_lists("admin", "common/deletedobject", 100, "", "q=deleted_77", f"q={TENANT}", "q=nobody"),
-    *_lists("admin", "operations/bulkoperation", 100, "", "state__exact=done", "q=operation_77"),
+    *_lists("admin", "operations/bulkoperation", 100, "", "state__exact=done", "failed_within_days=7", "q=operation_77"),
     *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
             "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=person 77",
             "q=key 77", "q=nobody"),
