@@ -57,7 +57,7 @@ FOR_OPERATORS = {
 FOR_EVERYBODY = {"login", "logout", "second_factor", None}  # without a name: the catch-all, which is a 404
 # Pages that are tested beside what they are about: who may view it opens them, and what they change has its permission.
 OTHER_PAGES = {
-    "agents_agent_fields",
+    *("agents_agent_fields", "tenants_tenant_fields"),
     *("agents_agent_config", "agents_agent_comparison", "agents_agent_restore"),
     *(
         "common_auditentry_export",
