@@ -223,10 +223,9 @@ def test_export_is_bounded_and_has_the_newest(
     olivia: Operator, entry: AuditEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.admin.MAX_EXPORTED", 1)
+    newest = AuditEntry.objects.latest("id")
 
-    document = json.loads(export(olivia, "jsonl"))
-
-    assert document["id"] == AuditEntry.objects.latest("id").pk
+    assert json.loads(export(olivia, "jsonl"))["id"] == newest.pk
 
 
 def test_csv_has_a_header_and_no_formula(olivia: Operator, alice: Person) -> None:
@@ -237,6 +236,25 @@ def test_csv_has_a_header_and_no_formula(olivia: Operator, alice: Person) -> Non
     (row,) = csv.DictReader(export(olivia, "csv", action="key.update").splitlines())
 
     assert (row["actor_name"], row["object_id"], row["after"]) == ("'=1+1", "key_1", '{"名": "值"}')
+
+
+def test_export_is_in_the_log_with_its_filter_and_number(olivia: Operator, entry: AuditEntry) -> None:
+    assert "agent.create" in export(olivia, "csv", action="agent.create", actor_kind="user")
+
+    exported = olivia.audit_of("audit.export")
+    assert exported.after == {"format": "csv", "filter": "action=agent.create&actor_kind=user", "entries": 1}
+    assert exported.tenant_id is None
+
+
+def test_entry_of_an_export_keeps_no_secret_and_no_long_text(olivia: Operator, alice: Person) -> None:
+    secret = make_key(make_agent(alice.tenant)).secret
+
+    export(olivia, "jsonl", q=f"{secret} {1000 * 'x'}")
+
+    after = olivia.audit_of("audit.export").after
+    assert after is not None
+    assert after["filter"].startswith("q=mmc_… xxx")
+    assert (len(after["filter"]), after["entries"]) == (300, 0)
 
 
 def test_list_links_its_exports_with_its_filters(olivia: Operator, entry: AuditEntry) -> None:
