@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.contrib import admin
@@ -92,6 +93,24 @@ def test_each_list_shows_its_rows(olivia: Operator) -> None:
         response = olivia.get(url(model))
         assert response.context_data["cl"].result_count == listed(model).count() > 0, model
         assert url(first_of(model), "change") in response.content.decode(), model
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("object_id", [".", "..", "a.b_2E/c"])
+def test_object_with_an_id_that_a_browser_would_resolve_has_a_page(
+    olivia: Operator, alice: Person, object_id: str
+) -> None:
+    agent = Agent(pk=object_id, tenant=alice.tenant, template_id="")
+    agent.set_name("dots")
+    agent.save(force_insert=True)
+
+    page = url(agent, "change")
+
+    assert urljoin("http://localhost/", page) == f"http://localhost{page}"
+    assert page in olivia.get(url(Agent)).content.decode()
+    assert context_of(olivia.get(page))["original"] == agent
+    assert olivia.delete(agent)["Location"] == url(Agent)
+    assert not Agent.unscoped.exists()
 
 
 @pytest.mark.embedded
