@@ -186,7 +186,7 @@ class OperatorAdmin(ListAdmin, JSONFieldsAdmin):
         ids = [row.pk for row in rows]
         impact = deletion.impact(ids)
         check_typed_number(request, impact)
-        return deletion.start(actor_of(request), ids) if impact.is_large else None
+        return deletion.start(actor_of(request), ids, impact.objects) if impact.is_large else None
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:

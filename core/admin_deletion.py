@@ -44,8 +44,11 @@ class Deletion(Protocol):
     def impact(self, ids: Sequence[str]) -> DeletionImpact:
         """Return the impact of deleting these rows."""
 
-    def start(self, actor: Actor, ids: Sequence[str]) -> models.Model | None:
-        """Start the bulk operation that deletes the rows, and return it; None if there is no such operation."""
+    def start(self, actor: Actor, ids: Sequence[str], typed: int) -> models.Model | None:
+        """Start the bulk operation that deletes the rows, and return it; None if there is no such operation.
+
+        `typed` is the number of objects, as it was typed.
+        """
 
 
 def deletion_of(model: type[models.Model]) -> Deletion | None:

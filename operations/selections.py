@@ -31,10 +31,11 @@ _MODELS: dict[Kind, type[Any]] = {
     Kind.ENABLE_KEYS: ApiKey,
     Kind.DELETE_KEYS: ApiKey,
     Kind.DELETE_AGENTS: Agent,
+    Kind.DELETE_TENANTS: Tenant,
     Kind.SUSPEND_TENANTS: Tenant,
     Kind.ACTIVATE_TENANTS: Tenant,
 }
-# What a filter of each model may name. Tenants are named one by one, so that nobody suspends all by an empty form.
+# What a filter of each model may name. Tenants are named one by one, so that nobody deletes all by an empty form.
 _FILTERS: dict[type[Any], tuple[str, ...]] = {ApiKey: ("tenant_id", "agent_id"), Agent: ("tenant_id",), Tenant: ()}
 _STATUSES: dict[type[Any], list[str]] = {ApiKey: KeyStatus.values, Agent: AgentStatus.values, Tenant: []}
 
@@ -62,9 +63,12 @@ class Selection(NamedTuple):
         )
 
     def frozen(self) -> Selection:
-        """Return the selection as of now, without duplicate ids. Raise Invalid if the operation cannot have it."""
+        """Return the selection as of now, unless it has a time, and without duplicate ids.
+
+        Raise Invalid if the operation cannot have it.
+        """
         self._check()
-        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
+        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=self.created_before or timezone.now())
 
     def _check(self) -> None:
         if len(self.ids) > MAX_IDS:

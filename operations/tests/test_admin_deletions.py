@@ -8,21 +8,25 @@ from django.test.utils import CaptureQueriesContext
 
 from agents.models import Agent
 from apikeys.models import ApiKey
+from core import counts
+from core.db import transactional
 from operations.models import BulkOperation
 from operations.worker import Worker
 from tenants.models import Tenant
 from tests.support.client import context_of
-from tests.support.operators import Operator, url
+from tests.support.operators import Operator, form_of, url
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
+@transactional
 def add_keys(agent: Agent, number: int) -> list[ApiKey]:
     """Add keys without secrets."""
     keys = [ApiKey(tenant=agent.tenant, agent=agent) for _number in range(number)]
     for index, key in enumerate(keys):
         key.set_name(f"name {index}")
+    counts.add(*keys)
     return ApiKey.unscoped.bulk_create(keys)
 
 
@@ -106,15 +110,37 @@ def test_operations_are_linked_from_a_tenant_and_an_agent(olivia: Operator, agen
     assert (form["kind"].value(), form["agent_id"].value()) == ("disable_keys", agent.pk)
 
 
-def test_tenant_is_not_deleted_without_the_number(olivia: Operator, alice: Person) -> None:
-    agent = make_agent(alice.tenant)
-    for number in range(99):
-        make_key(agent, f"key {number}")
-    fields = {"post": "yes", "typed_number": "100"}
+def test_large_tenant_is_deleted_by_an_operation_after_its_number_was_typed(
+    olivia: Operator, agent: Agent, alice: Person
+) -> None:
+    page = url(alice.tenant, "delete")
+    assert "Calls of the last hour: 0" in olivia.get(page).content.decode()
+    olivia.submit(page, typed_number="101")
+    assert not BulkOperation.objects.exists()
 
-    assert "Calls of the last hour: 0" in olivia.get(url(alice.tenant, "delete")).content.decode()
-    olivia.client.post(url(alice.tenant, "delete"), fields)
-    assert Tenant.objects.filter(pk=alice.tenant.pk).exists()
-    olivia.client.post(url(alice.tenant, "delete"), {**fields, "typed_number": "101"})
+    started = olivia.submit(page, typed_number="102")
+
+    row = BulkOperation.objects.get()
+    assert (started["Location"], row.kind, row.total) == (url(row, "change"), "delete_tenants", 1)
+    Worker().work()
+    assert not Tenant.objects.filter(pk=alice.tenant.pk).exists()
+
+
+def test_small_tenant_is_deleted_at_once(olivia: Operator, alice: Person) -> None:
+    add_keys(make_agent(alice.tenant), 98)
+
+    assert olivia.delete(alice.tenant)["Location"] == url(Tenant)
 
     assert not Tenant.objects.filter(pk=alice.tenant.pk).exists()
+
+
+def test_selected_tenants_are_counted_with_all_that_is_in_them(
+    olivia: Operator, agent: Agent, alice: Person, charlie: Person
+) -> None:
+    page = olivia.act("delete_selected", alice.tenant, charlie.tenant)
+    assert "Type 103 to go on" in page.content.decode()
+
+    olivia.client.post(url(Tenant), {**form_of(page), "typed_number": "103"})
+
+    row = BulkOperation.objects.get()
+    assert (row.kind, row.total) == ("delete_tenants", 2)
