@@ -30,12 +30,14 @@ TYPED_NUMBER = "typed_number"
 class DeletionImpact(NamedTuple):
     """The number of objects that a deletion deletes, and counts of what it affects, by name.
 
-    If `is_large`, the number of objects has to be typed.
+    If `is_large`, the number of objects has to be typed. If there are `protected` rows, which refer to those to
+    delete, it is refused.
     """
 
     objects: int
     counts: dict[str, int]
     is_large: bool
+    protected: Sequence[models.Model] = ()
 
 
 class Deletion(Protocol):

@@ -7,12 +7,18 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext
 
+from accounts.models import Identity, Invitation, PersonalToken, TokenSession
+from accounts.services.methods import METHODS
 from core.actor import Actor
 from core.admin_deletion import DeletionImpact
 from operations import services
 from operations.models import BulkOperation
-from operations.preview import preview_selection
+from operations.preview import TYPED_BEYOND, preview_selection
 from operations.selections import Kind, Selection
+from tenants.models import Membership, Tenant
+
+# Tenants that the page names because their owners cannot be deleted.
+_MAX_OWNED = 100
 
 
 class _BySelection(NamedTuple):
@@ -30,7 +36,29 @@ class _BySelection(NamedTuple):
         return services.start(actor=actor, selection=Selection(self.kind, ids=tuple(ids)), typed=typed)
 
 
+class _Users:
+    """The deletion of users with what is theirs. Of those who own tenants it is refused."""
+
+    def impact(self, ids: Sequence[str]) -> DeletionImpact:
+        factors = [method.rows for method in METHODS.values() if method.is_factor]
+        counts = {
+            gettext("Memberships"): Membership.objects.filter(user__in=ids).count(),
+            gettext("Personal access tokens"): PersonalToken.objects.filter(user__in=ids).count(),
+            gettext("Sessions"): TokenSession.objects.filter(user__in=ids).count(),
+            gettext("Second factors"): sum(rows.filter(user__in=ids).count() for rows in factors),
+            gettext("Linked identities"): Identity.objects.filter(user__in=ids).count(),
+            gettext("Invitations that they have sent"): Invitation.objects.filter(inviter__in=ids).count(),
+        }
+        objects = len(ids) + sum(counts.values())
+        owned = Tenant.objects.filter(owner__in=ids).order_by("created_at", "id")[:_MAX_OWNED]
+        return DeletionImpact(objects, counts, is_large=objects > TYPED_BEYOND, protected=list(owned))
+
+    def start(self, actor: Actor, ids: Sequence[str], typed: int) -> None:
+        return None
+
+
 DELETIONS = {
+    "accounts.User": _Users(),
     "tenants.Tenant": _BySelection(Kind.DELETE_TENANTS),
     "agents.Agent": _BySelection(Kind.DELETE_AGENTS),
     "apikeys.ApiKey": _BySelection(Kind.DELETE_KEYS),

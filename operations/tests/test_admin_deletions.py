@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from accounts.models import (
+    EmailToken,
+    Identity,
+    Invitation,
+    LinkChallenge,
+    OidcFlow,
+    Passkey,
+    PersonalToken,
+    RecoveryCode,
+    SignInAddress,
+    SignInChallenge,
+    TokenSession,
+    TotpFactor,
+    User,
+)
 from agents.models import Agent
 from apikeys.models import ApiKey
 from core import counts
 from core.db import transactional
 from operations.models import BulkOperation
 from operations.worker import Worker
-from tenants.models import Tenant
+from tenants.models import Membership, OwnershipOffer, Tenant
 from tests.support.client import context_of
+from tests.support.invitations import invite
 from tests.support.operators import Operator, form_of, url
 from tests.support.people import Person, make_agent, make_key
+from tests.support.tokens import add_token
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
@@ -144,3 +163,68 @@ def test_selected_tenants_are_counted_with_all_that_is_in_them(
 
     row = BulkOperation.objects.get()
     assert (row.kind, row.total) == ("delete_tenants", 2)
+
+
+# ---- users
+
+
+def test_page_shows_what_goes_with_a_user(olivia: Operator, alice: Person, bob: Person) -> None:
+    bob.tenant.delete()
+    add_token(bob.user)
+    invite(bob.user, alice.tenant)
+    TotpFactor.objects.create(user=bob.user, secret="s", confirmed_at=timezone.now())
+    sessions = TokenSession.objects.filter(user=bob.user).count()
+
+    page = olivia.get(url(bob.user, "delete")).content.decode()
+
+    for count in (
+        "Memberships: 1",
+        "Personal access tokens: 1",
+        f"Sessions: {sessions}",
+        "Second factors: 1",
+        "Linked identities: 0",
+        "Invitations that they have sent: 1",
+    ):
+        assert count in page
+
+
+def test_users_with_much_are_deleted_after_its_number_was_typed(olivia: Operator, alice: Person) -> None:
+    alice.tenant.delete()
+    for _number in range(100):
+        add_token(alice.user)
+    objects = 1 + 100 + TokenSession.objects.filter(user=alice.user).count()
+
+    refused = olivia.submit(url(alice.user, "delete"), typed_number="1")
+    assert refused["Location"] == url(alice.user, "delete")
+    assert User.objects.filter(pk=alice.user.pk).exists()
+    olivia.submit(url(alice.user, "delete"), typed_number=str(objects))
+
+    assert not User.objects.filter(pk=alice.user.pk).exists()
+
+
+def test_owned_tenants_refuse_the_deletion_of_all_selected_users(
+    olivia: Operator, alice: Person, charlie: Person
+) -> None:
+    charlie.tenant.delete()
+
+    page = olivia.act("delete_selected", alice.user, charlie.user).content.decode()
+
+    assert "would require deleting the following protected related objects" in page
+    assert url(alice.tenant, "change") in page
+    assert "typed_number" not in page
+
+
+def test_all_that_goes_with_a_user_is_counted_or_means_nothing_without_them() -> None:
+    counted = {Membership, PersonalToken, TokenSession, TotpFactor, Passkey, Identity, Invitation, Tenant}
+    not_counted = {
+        EmailToken: "a link in a mail, of some hours",
+        OidcFlow: "a sign-in under way",
+        LinkChallenge: "a link under way",
+        SignInChallenge: "a sign-in under way",
+        OwnershipOffer: "an offer of days, which somebody else made",
+        RecoveryCode: "goes with the second factors",
+        SignInAddress: "what notices of new sign-ins compare with",
+        LogEntry: "is never written",
+    }
+
+    assert {relation.related_model for relation in User._meta.related_objects} == counted | set(not_counted)
