@@ -64,6 +64,22 @@ def test_deletion_asks_for_the_number_of_all_that_goes(olivia: Operator, agent: 
     assert BulkOperation.objects.get().total == 1
 
 
+@pytest.mark.parametrize("typed", ["", "100", "1o1", "9" * 5000])
+def test_mistyped_number_keeps_the_selection_and_what_it_would_affect(
+    olivia: Operator, agent: Agent, typed: str
+) -> None:
+    shown = show(olivia, kind="disable_keys", agent_id=agent.pk, status="active")
+
+    refused = confirm(olivia, shown, number=typed)
+
+    assert "Type the number of objects, 101, to go on" in refused.content.decode()
+    for name in ("kind", "ids", "tenant_id", "agent_id", "status", "shown"):
+        assert form_of(refused)[name] == form_of(shown)[name]
+    assert form_of(refused)["number"] == [typed]
+    confirm(olivia, refused, number="101")
+    assert BulkOperation.objects.get().total == 101
+
+
 def test_selection_that_was_edited_after_it_was_shown_is_shown_again(olivia: Operator, agent: Agent) -> None:
     shown = show(olivia, kind="disable_keys", ids=ApiKey.unscoped.values_list("pk", flat=True)[0])
 

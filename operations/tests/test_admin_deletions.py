@@ -99,8 +99,10 @@ def test_selected_agents_are_counted_with_their_keys(olivia: Operator, agent: Ag
     assert "Type 102 to go on" in page
     fields = {"action": "delete_selected", "_selected_action": [agent.pk, other.pk], "post": "yes"}
 
-    refused = olivia.client.post(url(Agent), fields, follow=True)
-    assert "Nothing was deleted." in refused.content.decode()
+    refused = olivia.client.post(url(Agent), {**fields, "typed_number": "12"})
+    assert "Nothing was deleted. Type the number of objects, 102, to go on" in refused.content.decode()
+    form = form_of(refused)
+    assert (set(form["_selected_action"]), form["typed_number"]) == ({agent.pk, other.pk}, ["12"])
     started = olivia.client.post(url(Agent), {**fields, "typed_number": "102"})
 
     row = BulkOperation.objects.get()
