@@ -93,6 +93,16 @@ def test_agent_with_few_keys_is_deleted_at_once(olivia: Operator, alice: Person)
     assert not BulkOperation.objects.exists()
 
 
+def test_imported_id_may_contain_what_nobody_sees(olivia: Operator, alice: Person) -> None:
+    agent = Agent(pk="agent\u200b1", tenant=alice.tenant, template_id="")
+    agent.set_name("imported")
+    agent.save(force_insert=True)
+
+    assert olivia.delete(agent)["Location"] == url(Agent)
+
+    assert not Agent.unscoped.exists()
+
+
 def test_selected_agents_are_counted_with_their_keys(olivia: Operator, agent: Agent, alice: Person) -> None:
     other = make_agent(alice.tenant, "other")
     page = olivia.act("delete_selected", agent, other).content.decode()
