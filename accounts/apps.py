@@ -25,5 +25,8 @@ class OperatorsAdminConfig(admin.AdminConfig):
         from django.contrib.admin import site
         from django.contrib.auth.models import Group
 
+        from core.admin_urls import quote_dots
+
+        quote_dots()
         # Roles are given on the user's page. A group has no permissions of its own (accounts.operator_roles).
         site.unregister(Group)

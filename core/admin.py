@@ -141,9 +141,11 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             return HttpResponseRedirect(f"{reverse('admin:common_auditentry_changelist')}?{ERROR_FLAG}=1")
         ids = list(ids_of(rows)[:MAX_EXPORTED])
         pages = (ids[start : start + _EXPORT_PAGE] for start in range(0, len(ids), _EXPORT_PAGE))
-        entries = chain.from_iterable(rows_in_order(AuditEntry.objects.all(), page) for page in pages)
+        text = export.write(chain.from_iterable(rows_in_order(AuditEntry.objects.all(), page) for page in pages))
+        filters = dict(request.GET.items())
+        audit_export.record_export(actor=actor_of(request), file_format=extension, filters=filters, entries=len(ids))
         headers = {"Content-Disposition": f'attachment; filename="audit.{extension}"', "Cache-Control": "no-store"}
-        return HttpResponse(export.write(entries), content_type=export.content_type, headers=headers)
+        return HttpResponse(text, content_type=export.content_type, headers=headers)
 
     @admin.display(description=_("time"), ordering="at")
     def time(self, entry: AuditEntry) -> str:

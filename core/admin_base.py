@@ -126,8 +126,7 @@ class OperatorAdmin(ListAdmin, JSONFieldsAdmin):
             impact = deletion.impact([row.pk for row in objs])
             to_type = impact.objects if impact.is_large else None
             request.number_to_type = to_type  # type: ignore[attr-defined]  # ours, for the template
-            kind = capfirst(self.opts.verbose_name)
-            return [format_html("{}: {}", kind, link_to(row)) for row in objs], impact.counts, set(), []
+            return list(map(_named_link, objs)), impact.counts, set(), list(map(_named_link, impact.protected))
         to_delete, counts, _forbidden, protected = super().get_deleted_objects(objs, request)
         return to_delete, counts, set(), protected
 
@@ -186,7 +185,7 @@ class OperatorAdmin(ListAdmin, JSONFieldsAdmin):
         ids = [row.pk for row in rows]
         impact = deletion.impact(ids)
         check_typed_number(request, impact)
-        return deletion.start(actor_of(request), ids) if impact.is_large else None
+        return deletion.start(actor_of(request), ids, impact.objects) if impact.is_large else None
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if change:
@@ -242,3 +241,7 @@ class ReadOnlyAdmin(OperatorAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+def _named_link(row: models.Model) -> str:
+    return format_html("{}: {}", capfirst(row._meta.verbose_name), link_to(row))

@@ -41,14 +41,16 @@ class ConfigAdmin(OperatorAdmin):
     with its `config_warnings`.
     """
 
-    def fields_url(self, obj: Any) -> str | None:
+    config_field = "config"
+
+    def fields_url(self, obj: Any) -> str:
         """Return the URL of the list of the fields that the config of a row, or of a new one, may have."""
-        return None
+        raise NotImplementedError
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form = super().get_form(request, obj, change, **options)
-        if "config" in form.base_fields:
-            form.base_fields["config"].widget.fields_url = self.fields_url(obj)
+        if self.config_field in form.base_fields:
+            form.base_fields[self.config_field].widget.fields_url = self.fields_url(obj)
         return form
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
@@ -62,7 +64,7 @@ class ConfigAdmin(OperatorAdmin):
         else:
             written = self.create(actor_of(request), form.cleaned_data)
             obj.pk = written.pk
-        has_new_config = not {"config", "tenant_config"}.isdisjoint(form.changed_data)
+        has_new_config = self.config_field in form.changed_data
         obj.saved_warnings = written.config_warnings if has_new_config else ()
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:

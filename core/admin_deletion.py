@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import actions
 from django.db import models
 from django.http import HttpRequest, HttpResponseRedirect
@@ -30,12 +30,14 @@ TYPED_NUMBER = "typed_number"
 class DeletionImpact(NamedTuple):
     """The number of objects that a deletion deletes, and counts of what it affects, by name.
 
-    If `is_large`, the number of objects has to be typed.
+    If `is_large`, the number of objects has to be typed. If there are `protected` rows, which refer to those to
+    delete, it is refused.
     """
 
     objects: int
     counts: dict[str, int]
     is_large: bool
+    protected: Sequence[models.Model] = ()
 
 
 class Deletion(Protocol):
@@ -44,8 +46,11 @@ class Deletion(Protocol):
     def impact(self, ids: Sequence[str]) -> DeletionImpact:
         """Return the impact of deleting these rows."""
 
-    def start(self, actor: Actor, ids: Sequence[str]) -> models.Model | None:
-        """Start the bulk operation that deletes the rows, and return it; None if there is no such operation."""
+    def start(self, actor: Actor, ids: Sequence[str], typed: int) -> models.Model | None:
+        """Start the bulk operation that deletes the rows, and return it; None if there is no such operation.
+
+        `typed` is the number of objects, as it was typed.
+        """
 
 
 def deletion_of(model: type[models.Model]) -> Deletion | None:
@@ -63,12 +68,30 @@ def check_typed_number(request: HttpRequest, impact: DeletionImpact) -> None:
     """Raise Invalid if the number of objects has to be typed, and another one was."""
     if impact.is_large and request.POST.get(TYPED_NUMBER, "").strip() != str(impact.objects):
         text = _("Nothing was deleted. Type the number of objects, {total}, to go on")
-        raise Invalid({TYPED_NUMBER: [format_lazy(text, total=impact.objects)]})
+        sentence = format_lazy(text, total=impact.objects)
+        raise Invalid({TYPED_NUMBER: [sentence]}, detail=sentence)
 
 
 @admin.action(permissions=["delete"], description=_("Delete selected %(verbose_name_plural)s"))
 def delete_selected(model_admin: Any, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
-    """Ask whether to delete the rows, and delete them, or start the bulk operation that does."""
-    if request.POST.get("post") and (started := model_admin.start_deletion(request, queryset)):
-        return HttpResponseRedirect(change_url(started))
+    """Ask whether to delete the rows, and delete them, or start the bulk operation that does.
+
+    Ask again about the same rows if another number was typed than that of the objects.
+    """
+    if request.POST.get("post"):
+        try:
+            started = model_admin.start_deletion(request, queryset)
+        except Invalid as error:
+            model_admin.message_user(request, str(error.detail), messages.ERROR)
+            _forget_confirmation(request)
+        else:
+            if started is not None:
+                return HttpResponseRedirect(change_url(started))
     return actions.delete_selected(model_admin, request, queryset)
+
+
+def _forget_confirmation(request: HttpRequest) -> None:
+    """Make Django's action show its page, and not delete."""
+    fields = request.POST.copy()
+    del fields["post"]
+    request.POST = fields  # type: ignore[assignment]  # a copy is mutable

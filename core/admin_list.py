@@ -20,11 +20,13 @@ from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldBooleanWidget
 
-from core.admin_columns import column_of
+from core.admin_columns import change_url, column_of
 from core.admin_pages import KeysetChangeList, UncountedPaginator
 from core.admin_search import SEARCH, search_page, search_rows, searched_list_url
 from core.errors import DomainError
 
+# The button of a row's own page that runs an action of the list, and leads back to that page.
+FROM_ROW = "_from_row"
 # The lookups of Django's own filters.
 _LOOKUPS, _TIME_LOOKUPS = frozenset({"", "exact", "isnull"}), frozenset({"gte", "lt"})
 _ACTION_BOX = UnfoldBooleanWidget({"class": "action-select"})
@@ -98,7 +100,11 @@ class ListAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if SEARCH in request.POST:
             return HttpResponseRedirect(searched_list_url(self.admin_site, request))
-        return self._message_if_refused(request, super().changelist_view, extra_context)
+        response = self._message_if_refused(request, super().changelist_view, extra_context)
+        row_id = request.POST.get(ACTION_CHECKBOX_NAME)
+        if FROM_ROW in request.POST and row_id and isinstance(response, HttpResponseRedirect):
+            return HttpResponseRedirect(change_url(self.model(pk=row_id)))
+        return response
 
     # Ignored, because the stubs are of a newer Django, whose method takes another argument.
     def response_action(  # type: ignore[override]

@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from core import audit
+from core.actor import Actor
+from core.db import transactional
 from core.http.responses import utc_text
 from core.models import AuditEntry
+from core.scrubbing import scrubbed
 
+# Of the filters that an entry about an export tells.
+_FILTER_LENGTH = 300
 # The columns, with the value of each. Operators see who acted, whoever it was.
 _COLUMNS: dict[str, Callable[[AuditEntry], Any]] = {
     "id": lambda entry: entry.pk,
@@ -39,6 +45,14 @@ def document(entry: AuditEntry) -> dict[str, Any]:
 def json_line(entry: AuditEntry) -> str:
     """Return an entry as a line of JSON Lines."""
     return json.dumps(document(entry)) + "\n"
+
+
+@transactional
+def record_export(*, actor: Actor, file_format: str, filters: Mapping[str, Any], entries: int) -> None:
+    """Write the audit entry of an export, with the filters and the number of entries that they found."""
+    chosen = "&".join(f"{name}={value}" for name, value in filters.items())
+    after = {"format": file_format, "filter": scrubbed(chosen)[:_FILTER_LENGTH], "entries": entries}
+    audit.record(actor=actor, action="audit.export", object_id="audit", tenant_id=None, after=after)
 
 
 def json_lines(entries: Iterable[AuditEntry]) -> str:

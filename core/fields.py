@@ -75,6 +75,9 @@ class UnpaddedRelatedIn(_UnpaddedIn, RelatedIn):
 
 
 ID_LENGTH = 50
+# Parts of a path that browsers and HTTP clients resolve before they send it: with one as its id, a request to delete a
+# key would delete the agent above it.
+DOT_SEGMENTS = (".", "..")
 
 
 class IdField(ExactCharField):

@@ -19,6 +19,7 @@ PERMISSIONS: dict[Kind, str] = {
     Kind.ENABLE_KEYS: "apikeys.enable_apikey",
     Kind.DELETE_KEYS: "apikeys.delete_apikey",
     Kind.DELETE_AGENTS: "agents.delete_agent",
+    Kind.DELETE_TENANTS: "tenants.delete_tenant",
     Kind.SUSPEND_TENANTS: "tenants.suspend_tenant",
     Kind.ACTIVATE_TENANTS: "tenants.resume_tenant",
 }

@@ -34,6 +34,16 @@ from operations.selections import Kind, Selection
 SHOWN_OUTCOMES = 500
 
 
+class TypedNumberField(forms.IntegerField):
+    """A number that somebody types to confirm it. A text that is no number is None, which is another number."""
+
+    def to_python(self, value: Any) -> int | None:
+        try:
+            return super().to_python(value)
+        except forms.ValidationError:
+            return None
+
+
 class StartForm(forms.Form):
     """The selection of the objects of a new operation, and their number once that was shown."""
 
@@ -53,7 +63,7 @@ class StartForm(forms.Form):
     status = forms.CharField(
         label=_("Only with the status"), required=False, max_length=20, widget=UnfoldAdminTextInputWidget
     )
-    number = forms.IntegerField(label=_("Number of objects"), required=False, widget=forms.HiddenInput)
+    number = TypedNumberField(label=_("Number of objects"), required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, kinds: Collection[Kind], **options: Any) -> None:
         super().__init__(*args, **options)

@@ -74,6 +74,11 @@ def _delete_agent(actor: Actor, agent: Agent) -> bool:
     return True
 
 
+def _delete_tenant(actor: Actor, tenant: Tenant) -> bool:
+    tenants.delete_tenant(actor=actor, tenant=tenant)
+    return True
+
+
 def _set_tenant_status(status: TenantStatus) -> Callable[[Actor, Tenant], bool]:
     def change(actor: Actor, tenant: Tenant) -> bool:
         tenants.update_tenant(actor=actor, tenant=tenant, changes={"status": status})
@@ -84,12 +89,13 @@ def _set_tenant_status(status: TenantStatus) -> Callable[[Actor, Tenant], bool]:
 
 
 # A chunk is small enough that others hardly wait for its locks, and large enough that its one wait for workers counts
-# little. Deleting an agent copies and deletes all of its keys.
+# little. Deleting an agent copies and deletes all of its keys, and deleting a tenant all of its agents.
 CHANGES: dict[Kind, Change] = {
     Kind.DISABLE_KEYS: Change(_set_key_status(KeyStatus.DISABLED), chunk=500),
     Kind.ENABLE_KEYS: Change(_set_key_status(KeyStatus.ACTIVE), chunk=500),
     Kind.DELETE_KEYS: Change(_one_by_one(ApiKey.unscoped, _delete_key), chunk=100),
     Kind.DELETE_AGENTS: Change(_one_by_one(Agent.unscoped, _delete_agent), chunk=5),
+    Kind.DELETE_TENANTS: Change(_one_by_one(Tenant.objects, _delete_tenant), chunk=1),
     Kind.SUSPEND_TENANTS: Change(_one_by_one(Tenant.objects, _set_tenant_status(TenantStatus.SUSPENDED)), chunk=50),
     Kind.ACTIVATE_TENANTS: Change(_one_by_one(Tenant.objects, _set_tenant_status(TenantStatus.ACTIVE)), chunk=50),
 }

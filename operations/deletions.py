@@ -7,47 +7,59 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext
 
+from accounts.models import Identity, Invitation, PersonalToken, TokenSession
+from accounts.services.methods import METHODS
 from core.actor import Actor
 from core.admin_deletion import DeletionImpact
 from operations import services
 from operations.models import BulkOperation
-from operations.preview import Preview, preview_selection, preview_tenants
+from operations.preview import TYPED_BEYOND, preview_selection
 from operations.selections import Kind, Selection
+from tenants.models import Membership, Tenant
+
+# Tenants that the page names because their owners cannot be deleted.
+_MAX_OWNED = 100
 
 
-class _Tenants:
-    """The deletion of tenants with all that is in them. There is no such bulk operation."""
-
-    def impact(self, ids: Sequence[str]) -> DeletionImpact:
-        preview = preview_tenants(ids)
-        return _impact(preview, preview.objects + preview.agents + preview.keys)
-
-    def start(self, actor: Actor, ids: Sequence[str]) -> BulkOperation | None:
-        return None
-
-
-class _Selected(NamedTuple):
-    """The deletion of agents, with their keys, or of keys."""
+class _BySelection(NamedTuple):
+    """The deletion of tenants, agents or keys with what is in them, which is a bulk operation if it is large."""
 
     kind: Kind
 
     def impact(self, ids: Sequence[str]) -> DeletionImpact:
         preview = preview_selection(Selection(self.kind, ids=tuple(ids)))
-        return _impact(preview, preview.keys + (preview.agents if self.kind == Kind.DELETE_AGENTS else 0))
+        calls = gettext("Calls of the last hour") if preview.calls_are_of_last_hour else gettext("Calls of today (UTC)")
+        counts = {gettext("Agents"): preview.agents, gettext("API keys"): preview.keys, calls: preview.calls}
+        return DeletionImpact(preview.affected, counts, is_large=preview.has_to_be_typed)
 
-    def start(self, actor: Actor, ids: Sequence[str]) -> BulkOperation | None:
-        # The number of all that goes was typed, which is more than that of the selection.
-        return services.start(actor=actor, selection=Selection(self.kind, ids=tuple(ids)), typed=len(ids))
+    def start(self, actor: Actor, ids: Sequence[str], typed: int) -> BulkOperation:
+        return services.start(actor=actor, selection=Selection(self.kind, ids=tuple(ids)), typed=typed)
+
+
+class _Users:
+    """The deletion of users with what is theirs. Of those who own tenants it is refused."""
+
+    def impact(self, ids: Sequence[str]) -> DeletionImpact:
+        factors = [method.rows for method in METHODS.values() if method.is_factor]
+        counts = {
+            gettext("Memberships"): Membership.objects.filter(user__in=ids).count(),
+            gettext("Personal access tokens"): PersonalToken.objects.filter(user__in=ids).count(),
+            gettext("Sessions"): TokenSession.objects.filter(user__in=ids).count(),
+            gettext("Second factors"): sum(rows.filter(user__in=ids).count() for rows in factors),
+            gettext("Linked identities"): Identity.objects.filter(user__in=ids).count(),
+            gettext("Invitations that they have sent"): Invitation.objects.filter(inviter__in=ids).count(),
+        }
+        objects = len(ids) + sum(counts.values())
+        owned = Tenant.objects.filter(owner__in=ids).order_by("created_at", "id")[:_MAX_OWNED]
+        return DeletionImpact(objects, counts, is_large=objects > TYPED_BEYOND, protected=list(owned))
+
+    def start(self, actor: Actor, ids: Sequence[str], typed: int) -> None:
+        return None
 
 
 DELETIONS = {
-    "tenants.Tenant": _Tenants(),
-    "agents.Agent": _Selected(Kind.DELETE_AGENTS),
-    "apikeys.ApiKey": _Selected(Kind.DELETE_KEYS),
+    "accounts.User": _Users(),
+    "tenants.Tenant": _BySelection(Kind.DELETE_TENANTS),
+    "agents.Agent": _BySelection(Kind.DELETE_AGENTS),
+    "apikeys.ApiKey": _BySelection(Kind.DELETE_KEYS),
 }
-
-
-def _impact(preview: Preview, objects: int) -> DeletionImpact:
-    calls = gettext("Calls of the last hour") if preview.calls_are_of_last_hour else gettext("Calls of today (UTC)")
-    counts = {gettext("Agents"): preview.agents, gettext("API keys"): preview.keys, calls: preview.calls}
-    return DeletionImpact(objects, counts, is_large=objects > services.TYPED_BEYOND)

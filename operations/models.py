@@ -20,6 +20,7 @@ class BulkOperation(models.Model):
         ENABLE_KEYS = "enable_keys", _("enable API keys")
         DELETE_KEYS = "delete_keys", _("delete API keys")
         DELETE_AGENTS = "delete_agents", _("delete agents")
+        DELETE_TENANTS = "delete_tenants", _("delete tenants")
         SUSPEND_TENANTS = "suspend_tenants", _("suspend tenants")
         ACTIVATE_TENANTS = "activate_tenants", _("activate tenants")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -12,9 +12,11 @@ from django.utils import timezone
 from agents.models import Agent
 from apikeys.models import ApiKey, DailyUse, MinuteCount
 from core import counts
-from operations.selections import Selection
-from operations.services import TYPED_BEYOND
+from operations.selections import Kind, Selection
 from tenants.models import Tenant
+
+# Beyond this number of affected objects, whoever starts the operation has to type the number.
+TYPED_BEYOND = 100
 
 
 class Preview(NamedTuple):
@@ -24,6 +26,7 @@ class Preview(NamedTuple):
     only tenants are counted by the minute.
     """
 
+    kind: Kind
     objects: int
     agents: int
     keys: int
@@ -31,43 +34,42 @@ class Preview(NamedTuple):
     calls_are_of_last_hour: bool
 
     @property
+    def affected(self) -> int:
+        """The number of objects that are changed, or deleted with what is in them."""
+        contained = {Kind.DELETE_TENANTS: self.agents + self.keys, Kind.DELETE_AGENTS: self.keys}
+        return self.objects + contained.get(self.kind, 0)
+
+    @property
     def has_to_be_typed(self) -> bool:
-        """True if the number of objects has to be typed."""
-        return self.objects > TYPED_BEYOND
+        """True if the number of affected objects has to be typed."""
+        return self.affected > TYPED_BEYOND
 
 
 def preview_selection(selection: Selection) -> Preview:
     """Return what an operation on these objects would affect now. Raise Invalid for a selection of nothing."""
     selection = selection.frozen()
-    if selection.model is Tenant:
-        return preview_tenants(selection.ids)
     objects = selection.size()
-    # Without ids, uses are counted under the owner, because it may have a million keys.
-    uses = _uses_today(selection.ids or [selection.agent_id or selection.tenant_id])
-    if selection.model is Agent:
-        return Preview(objects, agents=objects, keys=_count_keys(selection), calls=uses, calls_are_of_last_hour=False)
-    return Preview(objects, agents=_count_agents(selection), keys=objects, calls=uses, calls_are_of_last_hour=False)
+    if selection.model is Tenant:
+        agents, keys = (counts.total(kind, selection.ids) for kind in (counts.Kind.AGENTS, counts.Kind.KEYS))
+        calls = _calls_of_last_hour(selection.ids)
+    elif selection.model is Agent:
+        agents, keys, calls = objects, _count_keys(selection), _calls_of_today(selection)
+    else:
+        agents, keys, calls = _count_agents(selection), objects, _calls_of_today(selection)
+    of_last_hour = selection.model is Tenant
+    return Preview(selection.kind, objects, agents, keys, calls, calls_are_of_last_hour=of_last_hour)
 
 
-def preview_tenants(tenant_ids: Collection[str]) -> Preview:
-    """Return what a change or deletion of these tenants would affect."""
-    since = timezone.now() - timedelta(hours=1)
-    minutes = MinuteCount.objects.in_tenants(tenant_ids).filter(start__gte=since)
-    calls: int | None = minutes.aggregate(number=Sum("number"))["number"]
-    return Preview(
-        objects=len(tenant_ids),
-        agents=counts.total(counts.Kind.AGENTS, tenant_ids),
-        keys=counts.total(counts.Kind.KEYS, tenant_ids),
-        calls=calls or 0,
-        calls_are_of_last_hour=True,
-    )
+def _calls_of_last_hour(tenant_ids: Sequence[str]) -> int:
+    rows = MinuteCount.objects.in_tenants(tenant_ids).filter(start__gte=timezone.now() - timedelta(hours=1))
+    return rows.aggregate(number=Sum("number"))["number"] or 0
 
 
-def _uses_today(subjects: Collection[str]) -> int:
-    today = timezone.now().date()
-    rows = DailyUse.unscoped.filter(subject__in=subjects, day=today)
-    number: int | None = rows.aggregate(number=Sum("uses"))["number"]
-    return number or 0
+def _calls_of_today(selection: Selection) -> int:
+    """Return the calls of agents or keys, or of their owner, who may have a million of them."""
+    subjects: Sequence[str] = selection.ids or [selection.agent_id or selection.tenant_id]
+    rows = DailyUse.unscoped.filter(subject__in=subjects, day=timezone.now().date())
+    return rows.aggregate(number=Sum("uses"))["number"] or 0
 
 
 def _count_keys(selection: Selection) -> int:

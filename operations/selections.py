@@ -6,6 +6,7 @@ that are created after the start are not among its objects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from operations.models import BulkOperation
 from tenants.models import Tenant
 
 MAX_IDS = 10_000
+# What no text in a database contains. An imported id may contain what nobody sees, such as U+200B.
+_NOT_STORED = re.compile("[\0\ud800-\udfff]")
 Kind = BulkOperation.Kind
 
 _MODELS: dict[Kind, type[Any]] = {
@@ -31,10 +34,11 @@ _MODELS: dict[Kind, type[Any]] = {
     Kind.ENABLE_KEYS: ApiKey,
     Kind.DELETE_KEYS: ApiKey,
     Kind.DELETE_AGENTS: Agent,
+    Kind.DELETE_TENANTS: Tenant,
     Kind.SUSPEND_TENANTS: Tenant,
     Kind.ACTIVATE_TENANTS: Tenant,
 }
-# What a filter of each model may name. Tenants are named one by one, so that nobody suspends all by an empty form.
+# What a filter of each model may name. Tenants are named one by one, so that nobody deletes all by an empty form.
 _FILTERS: dict[type[Any], tuple[str, ...]] = {ApiKey: ("tenant_id", "agent_id"), Agent: ("tenant_id",), Tenant: ()}
 _STATUSES: dict[type[Any], list[str]] = {ApiKey: KeyStatus.values, Agent: AgentStatus.values, Tenant: []}
 
@@ -62,9 +66,12 @@ class Selection(NamedTuple):
         )
 
     def frozen(self) -> Selection:
-        """Return the selection as of now, without duplicate ids. Raise Invalid if the operation cannot have it."""
+        """Return the selection as of now, unless it has a time, and without duplicate ids.
+
+        Raise Invalid if the operation cannot have it.
+        """
         self._check()
-        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=timezone.now())
+        return self._replace(ids=tuple(sorted(set(self.ids))), created_before=self.created_before or timezone.now())
 
     def _check(self) -> None:
         if len(self.ids) > MAX_IDS:
@@ -74,7 +81,7 @@ class Selection(NamedTuple):
         if unknown := set(self._owners) - set(_FILTERS[self.model]):
             raise Invalid({name: [_("This operation does not select by that")] for name in sorted(unknown)})
         if not all(map(_may_be_id, self.ids)):
-            raise Invalid({"ids": [_("An id has 1 to 50 characters, all printable, and no blank at its ends")]})
+            raise Invalid({"ids": [_("An id has 1 to 50 characters, and no blank at its ends")]})
         if self.status and self.status not in (statuses := _STATUSES[self.model]):
             raise Invalid({"status": [format_lazy(_("Must be one of: {choices}."), choices=", ".join(statuses))]})
         if not self.ids and not self._owners:
@@ -126,4 +133,4 @@ class Selection(NamedTuple):
 
 def _may_be_id(text: str) -> bool:
     """Return whether an object may have this id. MariaDB takes two that differ in blanks at the end for one."""
-    return 0 < len(text) <= ID_LENGTH and text.isprintable() and text == text.strip()
+    return 0 < len(text) <= ID_LENGTH and text == text.strip() and _NOT_STORED.search(text) is None

@@ -15,10 +15,9 @@ from core.db import delete_one_by_one, transactional
 from core.errors import Conflict, Forbidden, Invalid
 from operations.access import OperationNotFound, kinds_for
 from operations.models import BulkOperation, Outcome
+from operations.preview import preview_selection
 from operations.selections import Kind, Selection
 
-# Beyond this number of objects, whoever starts the operation has to type the number.
-TYPED_BEYOND = 100
 KEPT_FOR = timedelta(days=90)
 # For so long the sidebar shows an operation that failed.
 NOTICED_FOR = timedelta(days=7)
@@ -34,26 +33,27 @@ def outcomes_of(operation: BulkOperation, *, only_failed: bool = False) -> Query
 def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> BulkOperation:
     """Queue an operation on the objects that are selected now, and return it.
 
-    For more than TYPED_BEYOND objects, `typed` has to be their number. Raise Forbidden, and Invalid for a selection of
-    nothing and for another number.
+    If its preview says that the number of affected objects has to be typed, `typed` has to be that. Raise Forbidden,
+    and Invalid for a selection of nothing and for another number.
     """
     _check_permission(actor, selection.kind)
     frozen = selection.frozen()
-    total = frozen.size()
-    if not total:
+    preview = preview_selection(frozen)
+    if not preview.objects:
         raise Invalid({"ids": [_("There are no such objects")]})
-    if total > TYPED_BEYOND and typed != total:
-        raise Invalid({"number": [format_lazy(_("Type the number of objects, {total}, to go on"), total=total)]})
+    if preview.has_to_be_typed and typed != preview.affected:
+        said = _("Type the number of objects, {total}, to go on")
+        raise Invalid({"number": [format_lazy(said, total=preview.affected)]})
     row = BulkOperation.objects.create(
         kind=frozen.kind,
         selection=frozen.to_json(),
-        total=total,
+        total=preview.objects,
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_label=actor.label[:150],
         address=actor.address,
     )
-    after = {"kind": row.kind, "total": total, **_without_ids(row)}
+    after = {"kind": row.kind, "total": row.total, **_without_ids(row)}
     audit.record(actor=actor, action="operation.start", object_id=row.id, tenant_id=None, after=after)
     return row
 

@@ -7,12 +7,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
+from agent_config.schema.field_list import list_tenant_fields
+from agent_config.schema.versions import DEFAULT, NAMES
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
 from core.admin_base import OperatorAdmin, actor_of
@@ -119,6 +123,22 @@ class TenantAdmin(ConfigAdmin):
         "members": _("Members"),
     }
     masks = {"tenant_config": masked_tenant_config}
+    config_field = "tenant_config"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.fields_view)
+        return [path("config-fields/<str:schema>/", view, name="tenants_tenant_fields"), *super().get_urls()]
+
+    def fields_url(self, obj: Any) -> str:
+        return reverse("admin:tenants_tenant_fields", args=[(obj and obj.config_schema) or DEFAULT])
+
+    def fields_view(self, request: HttpRequest, schema: str) -> HttpResponse:
+        """Return the fields that a tenant's config may have, in the operator's language, for the editor's script."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if schema not in NAMES:
+            raise Http404
+        return JsonResponse({"fields": [field._asdict() for field in list_tenant_fields(schema)]})
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return () if obj is None else self.inlines

@@ -27,6 +27,7 @@ class PrivateApi:
 
 HANDLER, MODEL_ADMIN = "django.core.handlers.base.BaseHandler", "django.contrib.admin.options.ModelAdmin"
 CONNECTION, REDIS = "django.db.backends.base.base.BaseDatabaseWrapper", "redis.connection.AbstractConnection"
+ADMIN_UTILS = "django.contrib.admin.utils"
 SCHEMA, GRANIAN = "drf_spectacular.openapi.AutoSchema", "granian._granian"
 SURFACES, OPERATORS = "core.http.surfaces.SurfaceHandler", "core.admin_base.OperatorAdmin"
 COMPILER, MODEL_ROWS = "django.db.models.sql.compiler.SQLCompiler", "django.db.models.query.ModelIterable.__iter__"
@@ -79,6 +80,17 @@ PRIVATE_APIS = [
         used_by="django.core.handlers.wsgi.WSGIRequest",
     ),
     # ---- Django: admin
+    *(
+        PrivateApi(
+            "core.admin_urls.quote_dots",
+            "sets",
+            ADMIN_UTILS,
+            attribute,
+            "an id of dots has to be quoted in URLs, or browsers resolve it away",
+            used_by=f"{ADMIN_UTILS}.{function}",
+        )
+        for attribute, function in (("QUOTE_MAP", "quote"), ("UNQUOTE_MAP", "unquote"), ("UNQUOTE_RE", "unquote"))
+    ),
     PrivateApi(
         OPERATORS,
         "calls",

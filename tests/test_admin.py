@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.contrib import admin
@@ -92,6 +93,24 @@ def test_each_list_shows_its_rows(olivia: Operator) -> None:
         response = olivia.get(url(model))
         assert response.context_data["cl"].result_count == listed(model).count() > 0, model
         assert url(first_of(model), "change") in response.content.decode(), model
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("object_id", [".", "..", "a.b_2E/c"])
+def test_object_with_an_id_that_a_browser_would_resolve_has_a_page(
+    olivia: Operator, alice: Person, object_id: str
+) -> None:
+    agent = Agent(pk=object_id, tenant=alice.tenant, template_id="")
+    agent.set_name("dots")
+    agent.save(force_insert=True)
+
+    page = url(agent, "change")
+
+    assert urljoin("http://localhost/", page) == f"http://localhost{page}"
+    assert page in olivia.get(url(Agent)).content.decode()
+    assert context_of(olivia.get(page))["original"] == agent
+    assert olivia.delete(agent)["Location"] == url(Agent)
+    assert not Agent.unscoped.exists()
 
 
 @pytest.mark.embedded
@@ -223,10 +242,9 @@ def test_export_is_bounded_and_has_the_newest(
     olivia: Operator, entry: AuditEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.admin.MAX_EXPORTED", 1)
+    newest = AuditEntry.objects.latest("id")
 
-    document = json.loads(export(olivia, "jsonl"))
-
-    assert document["id"] == AuditEntry.objects.latest("id").pk
+    assert json.loads(export(olivia, "jsonl"))["id"] == newest.pk
 
 
 def test_csv_has_a_header_and_no_formula(olivia: Operator, alice: Person) -> None:
@@ -237,6 +255,25 @@ def test_csv_has_a_header_and_no_formula(olivia: Operator, alice: Person) -> Non
     (row,) = csv.DictReader(export(olivia, "csv", action="key.update").splitlines())
 
     assert (row["actor_name"], row["object_id"], row["after"]) == ("'=1+1", "key_1", '{"名": "值"}')
+
+
+def test_export_is_in_the_log_with_its_filter_and_number(olivia: Operator, entry: AuditEntry) -> None:
+    assert "agent.create" in export(olivia, "csv", action="agent.create", actor_kind="user")
+
+    exported = olivia.audit_of("audit.export")
+    assert exported.after == {"format": "csv", "filter": "action=agent.create&actor_kind=user", "entries": 1}
+    assert exported.tenant_id is None
+
+
+def test_entry_of_an_export_keeps_no_secret_and_no_long_text(olivia: Operator, alice: Person) -> None:
+    secret = make_key(make_agent(alice.tenant)).secret
+
+    export(olivia, "jsonl", q=f"{secret} {1000 * 'x'}")
+
+    after = olivia.audit_of("audit.export").after
+    assert after is not None
+    assert after["filter"].startswith("q=mmc_… xxx")
+    assert (len(after["filter"]), after["entries"]) == (300, 0)
 
 
 def test_list_links_its_exports_with_its_filters(olivia: Operator, entry: AuditEntry) -> None:

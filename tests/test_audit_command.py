@@ -184,9 +184,18 @@ class TestListing:
             assert run("audit", "export", "--output", str(file)) == Outcome(0, "", "")
 
         exported = [json.loads(line) for line in file.read_text().splitlines()]
-        assert [item["id"] for item in exported] == list(AuditEntry.objects.order_by("id").values_list("id", flat=True))
+        others = AuditEntry.objects.exclude(action="audit.export")
+        assert [item["id"] for item in exported] == list(others.order_by("id").values_list("id", flat=True))
         assert file.stat().st_mode & 0o777 == 0o600
         assert run("audit", "export", "--output", str(file)).status == ExitCode.REFUSED, "it is there already"
         some = run("audit", "export", "--action", "tenant.update").out
         assert [json.loads(line)["id"] for line in some.splitlines()] == [change.pk for change in changes]
         assert run("audit", "export", "--action", "none").out == ""
+
+    def test_export_is_in_the_log_with_its_filter_and_number(self, changes: list[AuditEntry]) -> None:
+        run("audit", "export", "--action", "tenant.update", "--since", "2026-01-31T12:00:00Z")
+
+        entry = AuditEntry.objects.get(action="audit.export")
+        filters = "action=tenant.update&since=2026-01-31 12:00:00+00:00"
+        assert entry.after == {"format": "jsonl", "filter": filters, "entries": len(changes)}
+        assert entry.actor_label == "manage.py audit export"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.contrib import admin
@@ -57,7 +61,7 @@ FOR_OPERATORS = {
 FOR_EVERYBODY = {"login", "logout", "second_factor", None}  # without a name: the catch-all, which is a 404
 # Pages that are tested beside what they are about: who may view it opens them, and what they change has its permission.
 OTHER_PAGES = {
-    "agents_agent_fields",
+    *("agents_agent_fields", "tenants_tenant_fields"),
     *("agents_agent_config", "agents_agent_comparison", "agents_agent_restore"),
     *(
         "common_auditentry_export",
@@ -120,6 +124,30 @@ def operator(request: pytest.FixtureRequest, _data: None) -> Operator:
     return sign_in("oscar", role=request.param)
 
 
+def row_of_alice(model: type[Model]) -> Model:
+    return User.objects.get(username="alice") if model is User else first_of(model)
+
+
+def links_of(page: str, response: Any) -> list[str]:
+    """Return the URLs in the admin that a page leads to, or reads."""
+    found = re.findall(r'(?:href|data-fields|data-url)="([^"#]+)', response.content.decode())
+    return [each for link in found if (each := urljoin(page, unescape(link))).startswith("/admin/")]
+
+
+def buttons_of(response: Any) -> list[tuple[str, str]]:
+    """Return the actions of the buttons on a row's page, each with the id of the row."""
+    page = response.content.decode()
+    found: list[tuple[str, str]] = re.findall(
+        r'name="action" value="(\w+)">\s*<input type="hidden" name="_selected_action" value="([^"]+)"', page
+    )
+    return found
+
+
+def button_of(response: Any, action: str) -> dict[str, str]:
+    """Return the fields that a button on a row's page sends."""
+    return {"action": action, "_selected_action": dict(buttons_of(response))[action], "_from_row": "1"}
+
+
 roles = pytest.mark.parametrize("operator", OperatorRole, indirect=True)
 
 
@@ -174,6 +202,55 @@ def test_lists_offer_the_actions_of_the_table(operator: Operator) -> None:
         expected[name] = {action for action, permission in actions.items() if has(operator, permission)}
 
     assert offered == expected
+
+
+@roles
+def test_pages_of_rows_have_a_button_for_each_action_of_the_table(operator: Operator) -> None:
+    undoing = {"enable", "resume"}  # of what is not disabled or suspended
+
+    for model, actions in ACTIONS.items():
+        offered = {name for name, _row in buttons_of(operator.get(url(row_of_alice(model), "change")))}
+        assert offered == {name for name, permission in actions.items() if has(operator, permission)} - undoing
+
+
+@pytest.mark.parametrize("operator", [OperatorRole.SUPPORT], indirect=True)
+def test_support_stops_somebody_on_their_page_and_undoes_it(operator: Operator) -> None:
+    for model, stop, undo in ((ApiKey, "disable", "enable"), (Tenant, "suspend", "resume")):
+        page = url(row_of_alice(model), "change")
+
+        for action in (stop, undo):
+            response = operator.client.post(url(model), button_of(operator.get(page), action))
+            assert response["Location"] == page
+        assert [name for name, _row in buttons_of(operator.get(page))] == [stop]
+
+    page = url(row_of_alice(User), "change")
+    operator.client.post(url(User), button_of(operator.get(page), "deactivate"))
+    assert [name for name, _row in buttons_of(operator.get(page))] == ["end_sessions"]
+    assert not User.objects.get(username="alice").is_active
+
+
+@roles
+def test_operators_have_no_button_that_deactivates_them(operator: Operator) -> None:
+    assert "deactivate" not in dict(buttons_of(operator.get(url(operator.user, "change"))))
+
+
+@roles
+def test_no_page_leads_to_one_that_the_role_may_not_open(operator: Operator) -> None:
+    refused, seen, todo = {}, set(), ["/admin/"]
+    while todo:
+        page = todo.pop()
+        path = page.partition("?")[0]
+        if path in seen:
+            continue
+        seen.add(path)
+        response = operator.client.get(page)
+        if response.status_code not in (200, 302):
+            refused[page] = response.status_code
+        elif response["Content-Type"].startswith("text/html") and response.status_code == 200:
+            todo += links_of(page, response)
+
+    assert refused == {}
+    assert {url(row_of_alice(model), "change") for model in ACTIONS} < seen
 
 
 @pytest.mark.parametrize("operator", [OperatorRole.VIEWER], indirect=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from django.utils.translation import gettext as _
+
+from agent_config.document import AGENT_DEFAULTS
 from agent_config.schema.json_schema import json_schema
 from agent_config.schema.versions import DEFAULT
 
@@ -22,6 +25,17 @@ def list_fields(name: str = DEFAULT) -> list[Field]:
     """Return the fields of a schema in its order, in the active language."""
     schema = json_schema(name)
     return list(_members(schema, "", schema["$defs"]))
+
+
+def list_tenant_fields(name: str = DEFAULT) -> list[Field]:
+    """Return the fields of a tenant's config, whose agents' defaults have the fields of a schema."""
+    defaults = _("What its agents have where their own config says nothing. It has the fields of an agent's config.")
+    others = _("Anything else: it is kept for the tenant's own programs, and means nothing to agents.")
+    return [
+        Field(AGENT_DEFAULTS, "object", _("Defaults of the agents"), defaults),
+        *(field._replace(path=f"{AGENT_DEFAULTS}.{field.path}") for field in list_fields(name)),
+        Field("*", "", "", others),
+    ]
 
 
 def _members(node: dict[str, Any], path: str, definitions: dict[str, Any]) -> Iterator[Field]:

@@ -19,6 +19,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, translate_unique_violation
 from core.errors import Forbidden, Invalid
+from core.fields import DOT_SEGMENTS
 from core.models import FeedEntry
 from core.revisions import check_revision
 from core.scrubbing import scrubbed_text
@@ -114,9 +115,9 @@ def create_template(
     if template_id is not None:
         if tenant is not None:
             raise Invalid({"template_id": [_("Only a template for everybody may have an id of your choice")]})
-        if "/" in template_id:
+        if "/" in template_id or template_id in DOT_SEGMENTS:
             raise Invalid(
-                {"template_id": [_("An id may not contain a slash, which would make it an address of its own")]}
+                {"template_id": [_("An id may not contain a slash or be . or .., because it would be another address")]}
             )
         template.id = template_id
     template.change_name(name)

@@ -85,6 +85,14 @@ def test_an_id_that_is_taken_is_refused(olivia: Operator, template: Template) ->
     assert Template.unscoped.get().name == "Support"
 
 
+@pytest.mark.parametrize("template_id", ["a/b", ".", ".."])
+def test_an_id_that_would_be_another_address_is_refused(olivia: Operator, template_id: str) -> None:
+    response = olivia.add(Template, name="Sales", template_id=template_id)
+
+    assert list(errors_of(response)) == ["template_id"]
+    assert not Template.unscoped.exists()
+
+
 def test_a_tenants_template_has_no_chosen_id(olivia: Operator, alice: Person) -> None:
     response = olivia.add(Template, tenant=alice.tenant.pk, name="Ours", template_id="ours")
 

@@ -32,3 +32,22 @@ def issue_into(file: SecretFile, issue: Callable[[], Sequence[IssuedKey]]) -> Se
     issued = issue()
     file.write("".join(f"{one.secret}\n" for one in issued).encode())
     return issued
+
+
+def issue_and_show(issue: Callable[[], Sequence[IssuedKey]], show: Callable[[Sequence[IssuedKey]], None]) -> None:
+    """Issue secrets, and show them before that commits: who interrupts what `show` waits for has issued none.
+
+    Raise CommandError if the database takes the change back afterwards, because what was shown cannot be replaced.
+    """
+    was_shown = False
+
+    @transactional_and_propagated
+    def issue_once() -> None:
+        nonlocal was_shown
+        if was_shown:
+            raise CommandError("The database took this back after it was shown. Nothing has changed; run it again")
+        issued = issue()
+        was_shown = True
+        show(issued)
+
+    issue_once()

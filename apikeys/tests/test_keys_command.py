@@ -15,6 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 from time_machine import travel
@@ -338,6 +339,46 @@ class TestSecretFile:
 
         assert not is_good(issued.secret)
         assert is_good((tmp_path / "secret").read_text().strip())
+
+
+class TestShowingSecrets:
+    """A secret on standard output is shown before the commit, so that nothing commits that nobody has seen."""
+
+    def test_secret_is_shown_before_ctrl_c_ends_the_wait_for_workers(self, issued: IssuedKey) -> None:
+        shown = StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("core.epoch.Wait.seconds_left", property(Mock(side_effect=KeyboardInterrupt)))
+            with pytest.raises(KeyboardInterrupt):
+                call_command("keys", "rotate", "production", "--quiet", stdout=shown)
+
+        assert not is_good(issued.secret)
+        assert is_good(shown.getvalue().strip())
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError])
+    def test_nothing_is_issued_where_the_secret_could_not_be_shown(
+        self, agent: Agent, issued: IssuedKey, error: type[BaseException]
+    ) -> None:
+        class BlockedPipe(StringIO):
+            def flush(self) -> None:
+                raise error
+
+        for arguments in (["rotate", "production"], ["issue", agent.id, "--name", "other", "--json"]):
+            with pytest.raises(error):
+                call_command("keys", *arguments, stdout=BlockedPipe())
+
+        assert is_good(issued.secret)
+        assert list(ApiKey.objects.in_tenants([agent.tenant_id])) == [issued.key]
+
+    def test_change_that_is_taken_back_after_the_secret_was_shown_is_not_made_again(self, issued: IssuedKey) -> None:
+        """The first secret would stand in the output before the one that is good."""
+        deadlock = OperationalError(1213, "Deadlock found when trying to get lock")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("core.epoch._next", Mock(side_effect=deadlock))
+            outcome = keys("rotate", "production", "--quiet")
+
+        assert (outcome.status, len(outcome.out.splitlines())) == (ExitCode.REFUSED, 1)
+        assert "Nothing has changed" in outcome.err
+        assert is_good(issued.secret)
 
 
 class TestReportingLeaks:

@@ -87,6 +87,10 @@ class Output:
         lines = [Text.assemble((pad(name, widest), "bold"), "  ", _cell(value)) for name, value in members]
         self._print(self._console, Text("\n").join(lines))
 
+    def flush(self) -> None:
+        """Hand over what was written. Raise OSError if nobody takes it."""
+        self._stdout.flush()
+
     def tell(self, text: str, ending: str = "\n") -> None:
         """Write a message to people, which is neither output nor an error, to standard error."""
         self._stderr.write(text, ending=ending, style_func=str)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import models
 
-from core.fields import ID_LENGTH
+from core.fields import DOT_SEGMENTS, ID_LENGTH
 from legacy.parsing import Row, UnreadableValue, parse_datetime, parse_json, parse_text
 from legacy.reports import Notes, Reason
 
@@ -18,14 +18,15 @@ UNKNOWN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def is_valid_id(object_id: Any) -> bool:
-    return isinstance(object_id, str) and 0 < len(object_id) <= ID_LENGTH and object_id.strip() == object_id
+    fits = isinstance(object_id, str) and 0 < len(object_id) <= ID_LENGTH and object_id.strip() == object_id
+    return fits and object_id not in DOT_SEGMENTS
 
 
 def check_id(object_id: Any, notes: Notes) -> bool:
     """Return whether an id is valid. Refuse the object if it is not."""
     if is_valid_id(object_id):
         return True
-    notes.refuse(Reason.BAD_ID, "an id has 1 to 50 characters")
+    notes.refuse(Reason.BAD_ID, "an id has 1 to 50 characters, and is not . or .., which no URL can have")
     return False
 
 

@@ -115,6 +115,23 @@ def test_objects_with_invalid_ids_are_refused(old: OldDatabase, tmp_path: Path) 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("dots", [".", ".."])
+def test_objects_with_an_id_that_names_another_in_a_url_are_refused(
+    dots: str, old: OldDatabase, tmp_path: Path
+) -> None:
+    old.user(dots)
+    old.tenant()
+    old.agent(TENANT_ID, dots)
+    old.agent(TENANT_ID)
+    old.key(TENANT_ID, AGENT_ID, dots)
+
+    run = import_from(old, tmp_path)
+
+    assert [run.counts(kind)["refused"] for kind in ("users", "agents", "keys")] == [1, 1, 1]
+    assert list(Agent.unscoped.values_list("pk", flat=True)) == [AGENT_ID]
+    assert "no URL can have" in str(run.report["findings"])
+
+
 def test_counts_of_the_report_add_up(old: OldDatabase, tmp_path: Path) -> None:
     old.tenant()
     old.agent(TENANT_ID)

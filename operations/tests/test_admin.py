@@ -53,6 +53,33 @@ def test_many_keys_are_disabled_after_their_number_was_typed(olivia: Operator, a
     assert (row.total, row.actor_id) == (101, olivia.user.pk)
 
 
+def test_deletion_asks_for_the_number_of_all_that_goes(olivia: Operator, agent: Agent) -> None:
+    shown = show(olivia, kind="delete_agents", ids=agent.pk)
+    assert "<dt>Deleted with all that is in them</dt><dd>102</dd>" in shown.content.decode()
+
+    refused = confirm(olivia, shown, number="1")
+    assert "Type the number of objects, 102, to go on" in refused.content.decode()
+    confirm(olivia, refused, number="102")
+
+    assert BulkOperation.objects.get().total == 1
+
+
+@pytest.mark.parametrize("typed", ["", "100", "1o1", "9" * 5000])
+def test_mistyped_number_keeps_the_selection_and_what_it_would_affect(
+    olivia: Operator, agent: Agent, typed: str
+) -> None:
+    shown = show(olivia, kind="disable_keys", agent_id=agent.pk, status="active")
+
+    refused = confirm(olivia, shown, number=typed)
+
+    assert "Type the number of objects, 101, to go on" in refused.content.decode()
+    for name in ("kind", "ids", "tenant_id", "agent_id", "status", "shown"):
+        assert form_of(refused)[name] == form_of(shown)[name]
+    assert form_of(refused)["number"] == [typed]
+    confirm(olivia, refused, number="101")
+    assert BulkOperation.objects.get().total == 101
+
+
 def test_selection_that_was_edited_after_it_was_shown_is_shown_again(olivia: Operator, agent: Agent) -> None:
     shown = show(olivia, kind="disable_keys", ids=ApiKey.unscoped.values_list("pk", flat=True)[0])
 
@@ -93,7 +120,7 @@ def test_page_shows_progress_and_report(olivia: Operator, agent: Agent) -> None:
 
 
 def test_operation_is_cancelled(olivia: Operator, agent: Agent) -> None:
-    confirm(olivia, show(olivia, kind="delete_agents", ids=agent.pk))
+    confirm(olivia, show(olivia, kind="delete_agents", ids=agent.pk), number="102")
     row = BulkOperation.objects.get()
 
     response = olivia.client.post(url(row, "change").replace("change", "cancel"))
@@ -104,7 +131,7 @@ def test_operation_is_cancelled(olivia: Operator, agent: Agent) -> None:
 
 
 def test_operators_who_may_only_read_start_and_cancel_nothing(olivia: Operator, agent: Agent) -> None:
-    confirm(olivia, show(olivia, kind="delete_agents", ids=agent.pk))
+    confirm(olivia, show(olivia, kind="delete_agents", ids=agent.pk), number="102")
     row = BulkOperation.objects.get()
     viewer = sign_in("victor", is_superuser=False)
 

@@ -155,6 +155,20 @@ def test_agents_are_deleted_and_can_be_restored(agent: Agent) -> None:
     assert DeletedObject.objects.get().object_id == agent.pk
 
 
+def test_tenants_are_deleted_one_by_one_and_can_be_restored(agent: Agent, alice: Person, charlie: Person) -> None:
+    ids = sorted([alice.tenant.pk, charlie.tenant.pk])
+    row, worker = start(Kind.DELETE_TENANTS, *ids, "tenant_of_nobody"), Worker()
+
+    worker.work()
+    assert list(Tenant.objects.values_list("pk", flat=True)) == ids[1:]
+    row = work_off(row, worker)
+
+    assert results(row) == {ids[0]: Result.DONE, ids[1]: Result.DONE, "tenant_of_nobody": Result.GONE}
+    assert sorted(DeletedObject.objects.values_list("object_id", flat=True)) == ids
+    deleted = AuditEntry.objects.filter(action="tenant.delete", request_id=row.pk)
+    assert set(deleted.values_list("actor_label", flat=True)) == {OPERATOR.label}
+
+
 def test_tenants_are_suspended_and_activated(alice: Person, charlie: Person) -> None:
     ids = sorted([alice.tenant.pk, charlie.tenant.pk])
     Tenant.objects.filter(pk=ids[0]).update(status=TenantStatus.SUSPENDED)
@@ -309,6 +323,7 @@ def test_cancelled_operation_stops_after_its_chunk(agent: Agent, small_chunks: N
         (Kind.DISABLE_KEYS, ("k0",), {"tenant_id": "t"}),
         (Kind.DISABLE_KEYS, (), {"tenant_id": "tenant_of_nobody"}),
         (Kind.SUSPEND_TENANTS, (), {"tenant_id": "t"}),
+        (Kind.DELETE_TENANTS, (), {"tenant_id": "t"}),
         (Kind.DELETE_AGENTS, (), {"agent_id": "a"}),
         (Kind.DISABLE_KEYS, tuple(map(str, range(10_001))), {}),
         (Kind.DISABLE_KEYS, ("k" * 51,), {}),
@@ -334,6 +349,19 @@ def test_number_of_more_than_a_hundred_objects_has_to_be_typed() -> None:
             services.start(actor=OPERATOR, selection=Selection(Kind.DISABLE_KEYS, tuple(more)), typed=typed)
 
     services.start(actor=OPERATOR, selection=Selection(Kind.DISABLE_KEYS, tuple(more)), typed=101)
+
+
+@pytest.mark.embedded
+def test_number_of_a_deletion_has_what_is_in_the_objects(charlie: Person) -> None:
+    agent = make_agent(charlie.tenant)
+    for number in range(100):
+        make_key(agent, f"name {number}")
+
+    for kind, object_id, number in ((Kind.DELETE_AGENTS, agent.pk, 101), (Kind.DELETE_TENANTS, agent.tenant_id, 102)):
+        selection = Selection(kind, (object_id,))
+        with pytest.raises(Invalid, match=str(number)):
+            services.start(actor=OPERATOR, selection=selection, typed=1)
+        assert services.start(actor=OPERATOR, selection=selection, typed=number).total == 1
 
 
 @pytest.mark.embedded

@@ -47,6 +47,12 @@ def filter_entries(options: Mapping[str, Any], lookup: TenantLookup) -> QuerySet
     return in_period(rows, AuditEntry.objects.all(), "at", options["since"], options["until"])
 
 
+def chosen_filters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by which `filter_entries` was told to filter."""
+    names = ("tenant", "user", "kind", "action", "object", "request", "since", "until")
+    return {name: options[name] for name in names if options[name] is not None}
+
+
 def bounds(rows: QuerySet[AuditEntry]) -> tuple[int, int]:
     """Return the first and the last id of the entries, or 1 and 0 if there are none."""
     found = rows.order_by().aggregate(first=Min("id"), last=Max("id"))

@@ -8,7 +8,7 @@ import pytest
 
 from core.models import AuditEntry
 from tenants.models import Membership, Role, Tenant
-from tests.support.operators import Operator, errors_of, url
+from tests.support.operators import Operator, errors_of, sign_in, url
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
@@ -96,6 +96,27 @@ def test_invalid_config_is_refused(olivia: Operator, text: str, sentence: str) -
     assert errors_of(response) == {"tenant_config": [sentence]}
     assert response.context_data["adminform"].form["tenant_config"].value() == text
     assert not Tenant.objects.exists()
+
+
+def test_editor_lists_the_fields_of_the_agents_defaults(alice: Person) -> None:
+    viewer = sign_in("victor", is_superuser=False)
+    fields_of = "/admin/tenants/tenant/config-fields/{}/"
+
+    fields = {each["path"]: each for each in viewer.get(fields_of.format("maibot-0.12")).json()["fields"]}
+
+    assert list(fields)[:2] == ["agent_defaults", "agent_defaults.persona"]
+    assert fields["agent_defaults.config_overrides.chat.talk_value"]["type"] == "number"
+    assert "means nothing to agents" in fields["*"]["description"]
+    assert viewer.client.get(fields_of.format("nonsense")).status_code == 404
+
+
+def test_fields_are_those_of_the_tenants_schema(olivia: Operator, alice: Person) -> None:
+    fields_of = 'data-fields="/admin/tenants/tenant/config-fields/{}/"'
+    assert fields_of.format("maibot-0.12") in olivia.get(url(Tenant, "add")).content.decode()
+
+    olivia.change(alice.tenant, config_schema="maibot-1.2")
+
+    assert fields_of.format("maibot-1.2") in olivia.get(url(alice.tenant, "change")).content.decode()
 
 
 def test_an_operator_changes_a_tenant(olivia: Operator, alice: Person) -> None:

@@ -34,7 +34,8 @@ OF_ROWS = {
 # No pages: they answer to a button or a script, are a file, or lead elsewhere, as each history does to the audit log.
 NO_PAGES = {
     *("autocomplete", "jsi18n", "search", "view_on_site", "logout", None),
-    *("agents_agent_restore", "common_deletedobject_restore", "agents_agent_fields", "common_auditentry_export"),
+    *("agents_agent_restore", "common_deletedobject_restore", "common_auditentry_export"),
+    *("agents_agent_fields", "tenants_tenant_fields"),
     *("operations_bulkoperation_progress", "operations_bulkoperation_cancel"),
 }
 # Pages that are opened where they are used: in tests.browser.factors.

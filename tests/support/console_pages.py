@@ -21,6 +21,7 @@ from apikeys import keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.statistics import Span
 from core.admin_base import OperatorAdmin
+from core.admin_deletion import deletion_of
 from core.keyset import Order
 from core.models import RowCount
 from operations.selections import Kind
@@ -44,6 +45,7 @@ _START = "/admin/operations/bulkoperation/add/"
 # Pages that read more than they show, by a pattern of their names, each with its reason.
 COUNTED = {
     re.escape(f"POST {_START}"): "the objects are counted one by one in an index, because their number has to be typed",
+    "/admin/agents/agent/.*/delete/": "the agent's keys are counted one by one in an index, for the same reason",
     re.escape(f"{url(ApiKey)}?unused="): "use is in no index, because each use of a key would change it",
     re.escape(f"{url(ApiKey)}?status=expired"): "keys past their time are stored as active, and looked for among these",
     "/admin/(agents/agent|apikeys/apikey)/.*/change/.span=day": "an hour is the sum of its five minutes, by outcome",
@@ -139,7 +141,7 @@ def _post(operator: Operator, path: str, **fields: str) -> Page:
 
 
 def _of_model(operator: Operator, model: type[Model], model_admin: OperatorAdmin) -> Iterator[Page]:
-    """Yield a model's list with each filter, order, search and a far page, and the page of a row in its middle."""
+    """Yield a model's list with each filter, order, search and a far page, and the pages of a row in its middle."""
     path = url(model)
     shown = context_of(operator.get(path))["cl"]
     yield _get(operator, path)
@@ -165,6 +167,8 @@ def _of_model(operator: Operator, model: type[Model], model_admin: OperatorAdmin
         yield _get(operator, path, q=term)
     if row is not None:
         yield _get(operator, url(row, "change"))
+        if deletion_of(model) is not None:
+            yield _get(operator, url(row, "delete"))
 
 
 def _rows(model: type[Model]) -> QuerySet[Any]:
@@ -232,6 +236,7 @@ def _of_the_largest(operator: Operator) -> Iterator[Page]:
         for span in Span:
             yield _get(operator, url(row, "change"), span=span.value)
             yield _get(operator, f"/admin/figures/verifications/{name}/{quote(row.pk)}/", span=span.value)
+        yield _get(operator, url(row, "delete"))
     for model, ids in ((Agent, [tenant.pk]), (ApiKey, [tenant.pk, agent.pk])):
         for each in ids:
             yield _get(operator, url(model), q=each)
@@ -243,6 +248,7 @@ def _of_the_largest(operator: Operator) -> Iterator[Page]:
         (Kind.DELETE_KEYS, {"agent_id": agent.pk}),
         (Kind.DELETE_KEYS, {"ids": key.pk}),
         (Kind.DELETE_AGENTS, {"tenant_id": tenant.pk}),
+        (Kind.DELETE_TENANTS, {"ids": tenant.pk}),
         (Kind.SUSPEND_TENANTS, {"ids": tenant.pk}),
     ):
         yield _post(operator, _START, kind=kind.value, **owners)

@@ -15,7 +15,7 @@ from apikeys.keyformat import MalformedKey
 from apikeys.management import options as arguments
 from apikeys.management.formatting import KEY_HEADER, key_members, key_row, verdict_document, verdict_members
 from apikeys.management.lookup import KeyLookup
-from apikeys.management.secrets import issue_into, read_secret
+from apikeys.management.secrets import issue_and_show, issue_into, read_secret
 from apikeys.models import ApiKey
 from apikeys.serializers.keys import AgentKeyCreateRequest, KeyDeletionResponse, KeyResponse, with_secret
 from apikeys.services import IssuedKey
@@ -218,7 +218,9 @@ class Command(SubcommandsCommand):
                 issued = issue_into(file, issue)
             self._write_keys([one.key for one in issued], options)
         else:
-            self._show_secrets(issue(), options)
+            issue_and_show(issue, partial(self._show_secrets, options=options))
+            if not options["quiet"] and not options["json"]:
+                self.out.tell("A key is shown in full this one time.")
 
     def _show_secrets(self, issued: Sequence[IssuedKey], options: Options) -> None:
         if options["quiet"]:
@@ -229,7 +231,7 @@ class Command(SubcommandsCommand):
             for number, one in enumerate(issued):
                 self.out.text("\n" if number else "", ending="")
                 self.out.record(key_members(one.key, one.secret))
-            self.out.tell("A key is shown in full this one time.")
+        self.out.flush()
 
 
 def _documents(keys: Sequence[ApiKey]) -> Sequence[Any]:

@@ -61,7 +61,7 @@ class Command(SubcommandsCommand):
             raise CommandError(
                 f"This would touch {what}. Nothing has changed; run it again with --yes", returncode=ExitCode.REFUSED
             )
-        row = services.start(actor=self.actor, selection=selection, typed=preview.objects)
+        row = services.start(actor=self.actor, selection=selection, typed=preview.affected)
         self._write(row, options)
 
     def list(self, options: Options) -> None:

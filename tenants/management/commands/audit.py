@@ -96,11 +96,16 @@ class Command(SubcommandsCommand):
         rows = audit_entries.filter_entries(options, TenantLookup(self.actor))
         first, last = audit_entries.bounds(rows)
         with self._destination(options["output"]) as write, progress(last - first + 1, "entries") as advance:
-            done = first - 1
-            for entry in audit_entries.oldest_first(rows, first, last):
-                write(audit_export.json_line(entry))
-                advance(entry.pk - done)
-                done = entry.pk
+            done, number = first - 1, 0
+            try:
+                for entry in audit_entries.oldest_first(rows, first, last):
+                    write(audit_export.json_line(entry))
+                    number += 1
+                    advance(entry.pk - done)
+                    done = entry.pk
+            finally:  # also of what was written before somebody interrupted it
+                filters = audit_entries.chosen_filters(options)
+                audit_export.record_export(actor=self.actor, file_format="jsonl", filters=filters, entries=number)
 
     @contextmanager
     def _destination(self, output: str) -> Iterator[Callable[[str], Any]]:
