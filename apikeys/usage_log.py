@@ -62,7 +62,7 @@ def entries_for(
 
     The times that bots write may be any.
     """
-    rows = newest_with(UsageLogEntry.objects.all(), tenant_id=tenant.id, agent_id=agent_id)
+    rows = newest_with(UsageLogEntry.objects.all(), agent_id=agent_id, tenant_id=tenant.id)
     if before is not None:
         rows = rows.filter(id__lt=before)
     return in_period(rows, UsageLogEntry.objects.all(), "created_at", since, until)

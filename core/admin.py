@@ -14,7 +14,7 @@ from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -131,6 +131,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         """Return the newest of the entries that the list's filters and search find, as a file."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if request.method != "GET":  # a search narrows down no other request (search_page)
+            return HttpResponseNotAllowed(["GET"])
         export = _EXPORT_FORMATS.get(extension)
         if export is None:
             raise Http404
@@ -142,8 +144,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         ids = list(ids_of(rows)[:MAX_EXPORTED])
         pages = (ids[start : start + _EXPORT_PAGE] for start in range(0, len(ids), _EXPORT_PAGE))
         text = export.write(chain.from_iterable(rows_in_order(AuditEntry.objects.all(), page) for page in pages))
-        filters = dict(request.GET.items())
-        audit_export.record_export(actor=actor_of(request), file_format=extension, filters=filters, entries=len(ids))
+        audit_export.record_export(
+            actor=actor_of(request), file_format=extension, filters=request.GET.dict(), entries=len(ids)
+        )
         headers = {"Content-Disposition": f'attachment; filename="audit.{extension}"', "Cache-Control": "no-store"}
         return HttpResponse(text, content_type=export.content_type, headers=headers)
 

@@ -69,7 +69,7 @@ def read_by(rows: QuerySet[M], column: str, value: Any) -> QuerySet[M]:
 def newest_with(log: QuerySet[M], **values: Any) -> QuerySet[M]:
     """Return the rows of a log that have these values, the newest first. None is no condition.
 
-    They are read in an index of the first column that has a condition.
+    They are read in an index of the first column that has a condition, so the one that fewest rows fit comes first.
     """
     given = {name: value for name, value in values.items() if value is not None}
     rows = log.order_by("-id")

@@ -20,7 +20,7 @@ class ValidName(NamedTuple):
 def valid_name(
     value: str | None, object_id: object, *, max_length: int, fold: Fold = fold_name, printable: bool = False
 ) -> ValidName:
-    """Return the name without surrounding blanks and forbidden characters, cut to `most` characters.
+    """Return the name without surrounding blanks and forbidden characters, cut to `max_length` characters.
 
     If nothing is left, the object's id becomes the name. The folded form, by which names are unique, may be three
     times as long.

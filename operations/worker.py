@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core import audit
@@ -60,15 +60,23 @@ class Worker:
     def _claim(self) -> str | None:
         """Return the id of an open operation of this worker's, if need be after claiming one."""
         now = timezone.now()
-        rows = BulkOperation.objects.filter(state__in=BulkOperation.OPEN).order_by("created_at", "id")
+        rows = BulkOperation.objects.filter(state__in=BulkOperation.OPEN)
         is_free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-        claim = {"worker": self._name, "claimed_until": now + LEASE, "state": BulkOperation.State.RUNNING}
-        candidates = rows.filter(is_free | Q(worker=self._name))
+        candidates = rows.filter(is_free | Q(worker=self._name)).order_by("created_at", "id")
         for pk, worker, until in candidates.values_list("pk", "worker", "claimed_until"):
             is_mine = worker == self._name and until is not None and until >= now
-            if is_mine or rows.filter(is_free, pk=pk).update(**claim):
+            if is_mine or self._take(rows.filter(is_free, pk=pk), until=now + LEASE):
                 return str(pk)
         return None
+
+    @transactional
+    def _take(self, operation: QuerySet[BulkOperation], *, until: datetime) -> bool:
+        """Claim an operation if it is still free. Return whether it was."""
+        # A chunk that outlasts its lease has the row locked. Waiting for it would hold up the operations after it.
+        if not operation.select_for_update(skip_locked=True).values_list("pk"):
+            return False
+        operation.update(worker=self._name, claimed_until=until, state=BulkOperation.State.RUNNING)
+        return True
 
     @transactional_and_propagated
     def _change_chunk(self, operation_id: str) -> None:

@@ -30,7 +30,7 @@ def entries_for(
     `actor_id` is that of a person: who among the operators acted, or reported a leak, is nothing that a tenant may find
     out.
     """
-    rows = newest_with(AuditEntry.objects.all(), tenant_id=tenant.id, action=action, object_id=object_id)
+    rows = newest_with(AuditEntry.objects.all(), object_id=object_id, tenant_id=tenant.id, action=action)
     if actor_id is not None:
         rows = rows.filter(actor_id=actor_id, actor_kind=ActorKind.USER).exclude(action=REPORT_LEAK)
     if before is not None:

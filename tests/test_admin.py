@@ -291,6 +291,13 @@ def test_export_that_cannot_be_made_is_refused(olivia: Operator, extension: str,
     assert olivia.client.get(f"/admin/common/auditentry/export/{extension}/{query}").status_code == status
 
 
+def test_export_takes_a_get_because_only_that_is_searched(olivia: Operator, entry: AuditEntry) -> None:
+    for request in (olivia.client.post, olivia.client.head):
+        assert request("/admin/common/auditentry/export/jsonl/?q=nobody").status_code == 405
+
+    assert not AuditEntry.objects.filter(action="audit.export").exists()
+
+
 def test_viewer_exports_what_a_viewer_sees(entry: AuditEntry) -> None:
     assert "agent.create" in export(sign_in("oscar", is_superuser=False), "csv")
 

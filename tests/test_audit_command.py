@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
 from django.core import mail
+from django.core.management import call_command
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -199,3 +201,16 @@ class TestListing:
         filters = "action=tenant.update&since=2026-01-31 12:00:00+00:00"
         assert entry.after == {"format": "jsonl", "filter": filters, "entries": len(changes)}
         assert entry.actor_label == "manage.py audit export"
+
+    def test_interrupted_export_is_in_the_log_with_what_was_written(self) -> None:
+        class ClosedPipe(StringIO):
+            def write(self, text: str) -> int:
+                if self.getvalue():
+                    raise BrokenPipeError
+                return super().write(text)
+
+        with pytest.raises(BrokenPipeError):
+            call_command("audit", "export", stdout=ClosedPipe())
+
+        after = AuditEntry.objects.get(action="audit.export").after
+        assert after == {"format": "jsonl", "filter": "", "entries": 1}

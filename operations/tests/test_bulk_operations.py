@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -17,6 +18,7 @@ from apikeys import services as apikeys
 from apikeys.models import ApiKey, DailyUse, KeyStatus
 from apikeys.tests.asking import code_of
 from core import epoch
+from core.actor import Actor
 from core.errors import Conflict, Forbidden, Invalid
 from core.models import AuditEntry, DeletedObject
 from operations import services
@@ -28,6 +30,7 @@ from operations.selections import Kind, Selection
 from operations.worker import LEASE, MAX_FAILURES, Worker
 from tenants.models import Tenant, TenantStatus
 from tests.support.commands import run
+from tests.support.interleaving import other_thread
 from tests.support.operators import Operator, url
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
@@ -237,6 +240,25 @@ def test_worker_that_has_lost_its_operation_changes_nothing(
 
     row.refresh_from_db()
     assert (row.done, statuses().count("disabled")) == (2, 2)
+
+
+@pytest.mark.needs_mariadb
+@pytest.mark.django_db(transaction=True)
+def test_chunk_that_outlasts_its_lease_delays_no_other_operation(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disable_slowly(_actor: Actor, ids: Sequence[str]) -> list[Outcome]:
+        with other_thread() as meanwhile:
+            meanwhile(Worker().work)
+        return [Outcome(object_id=pk, result=Result.DONE) for pk in ids]
+
+    monkeypatch.setattr("operations.worker.LEASE", timedelta())
+    monkeypatch.setitem(CHANGES, Kind.DISABLE_KEYS, Change(disable_slowly, chunk=10))
+    slow, urgent = start(Kind.DISABLE_KEYS, agent_id=agent.pk), start(Kind.SUSPEND_TENANTS, agent.tenant_id)
+
+    Worker().work()
+
+    for row, number in ((slow, 5), (urgent, 1)):
+        row.refresh_from_db()
+        assert (row.state, row.done) == (State.DONE, number)
 
 
 def test_stopped_worker_leaves_its_operation_to_others_at_once(agent: Agent, small_chunks: None) -> None:

@@ -231,12 +231,12 @@ def _status(user: User) -> str:
     return "active" if user.is_active else "inactive"
 
 
-def _rights(user: User) -> str:
+def _operator_role(user: User) -> str:
     return user.operator_role or "no"
 
 
 def _row(user: User) -> list[Any]:
-    return [user.id, user, user.email, _status(user), _rights(user), time_text(user.created_at)]
+    return [user.id, user, user.email, _status(user), _operator_role(user), time_text(user.created_at)]
 
 
 def _members(user: User) -> list[tuple[str, Any]]:
@@ -247,7 +247,7 @@ def _members(user: User) -> list[tuple[str, Any]]:
         ("name", user),
         ("e-mail", address),
         ("status", _status(user)),
-        ("operator", _rights(user)),
+        ("operator", _operator_role(user)),
         ("created", time_text(user.created_at)),
     ]
 
