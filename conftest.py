@@ -22,6 +22,7 @@ from agents.models import Agent
 from core import epoch
 from core.http.surfaces import INTERNAL, PUBLIC
 from tests import run
+from tests.support import processes
 from tests.support.client import SurfaceClient
 from tests.support.copies import Original
 from tests.support.mail import Mailbox, mail_server
@@ -102,6 +103,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     spent = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     here, started = (each.ru_utime + each.ru_stime for each in spent)
     terminalreporter.write_line(f"{here:.0f} s of the processors here, and {started:.0f} s in other processes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """Servers and commands that are forked, because the imports are most of what their start takes."""
+    with processes.forking():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
