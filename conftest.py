@@ -9,6 +9,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management.commands import flush
@@ -32,7 +33,7 @@ from tests.support.operators import Operator
 from tests.support.people import Person
 from tests.support.security_keys import ORIGIN
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer
-from tests.support.shared import MAKERS, OF_ALICE, Shared
+from tests.support.shared import WITHOUT_ALICE, Shared, makers_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,17 +80,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     is_rolled_back = "transactional_db" not in fixtures and not (mark is not None and mark.kwargs.get("transaction"))
     # The transactions of a module cannot be ended one before the other.
     may_share = is_rolled_back and "module_transaction" not in fixtures
-    known = [name for name in MAKERS if may_share and _is_from_here(name, metafunc)]
-    shared = tuple(name for name in known if "alice" in known or name not in OF_ALICE)
+    known = [name for name in makers_of(metafunc.module) if may_share and _is_shared(name, metafunc)]
+    shared = tuple(name for name in known if "alice" in known or name in WITHOUT_ALICE)
     if "module_shared" not in fixtures:
         fixtures.append("module_shared")  # for `parametrize`; pytest drops it again before items are made
     metafunc.parametrize("module_shared", [shared], indirect=True, scope="module", ids=[pytest.HIDDEN_PARAM])
 
 
-def _is_from_here(name: str, metafunc: pytest.Metafunc) -> bool:
-    """Return whether a test has this file's fixture of a name, and not one of its own module, or a parameter."""
+def _is_shared(name: str, metafunc: pytest.Metafunc) -> bool:
+    """Return whether a test has the fixture that shares, and not a parameter or a fixture of the same name."""
     definitions = metafunc._arg2fixturedefs.get(name, ())
-    return name in metafunc.fixturenames and bool(definitions) and definitions[-1].func.__module__ == __name__
+    sharing = metafunc.module.__name__ if name in getattr(metafunc.module, "SHARED", {}) else __name__
+    return name in metafunc.fixturenames and bool(definitions) and definitions[-1].func.__module__ == sharing
 
 
 def pytest_collection_finish() -> None:
@@ -107,7 +109,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _forks() -> Iterator[None]:
-    """Servers and commands that are forked, because the imports are most of what their start takes."""
+    """Forks for servers and commands, because the imports are most of what their start takes."""
     with processes.forking():
         yield
 
@@ -214,26 +216,26 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
 @pytest.fixture(scope="module")
 def module_shared(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[Original[Shared]]:
-    """What the tests of a module know, each made once for those that know the same, because it takes longer than most.
+) -> Iterator[Original[dict[str, Any]]]:
+    """The people and things of a module's tests, made once for those that know the same.
 
     Nothing for tests that need real transactions, which share nothing.
     """
     names: tuple[str, ...] = request.param
     if not names:
-        yield Original(Shared())
+        yield Original({})
     else:
         with _transaction(django_db_blocker):
-            shared = Shared()
+            shared = Shared(makers_of(request.module), {})
             for name in names:
                 shared[name]
-            yield Original(shared)
+            yield Original(dict(shared))
 
 
 @pytest.fixture
-def shared(module_shared: Original[Shared], db: None) -> Shared:
+def shared(request: pytest.FixtureRequest, module_shared: Original[dict[str, Any]], db: None) -> Shared:
     """The test's own copy of what its module shares."""
-    return module_shared.copy()
+    return Shared(makers_of(request.module), module_shared.copy())
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ _fork_server: _ForkServer | None = None
 
 
 class Process(Protocol):
-    """What tests use of a process, as `subprocess.Popen` has it."""
+    """The part of `subprocess.Popen` that tests use."""
 
     @property
     def pid(self) -> int: ...
