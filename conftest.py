@@ -233,46 +233,46 @@ def module_shared(
 
 
 @pytest.fixture
-def shared(request: pytest.FixtureRequest, module_shared: Original[dict[str, Any]], db: None) -> Shared:
-    """The test's own copy of what its module shares."""
+def known(request: pytest.FixtureRequest, module_shared: Original[dict[str, Any]], db: None) -> Shared:
+    """The people and things that a test knows: copies of those that its module shares, and others when asked for."""
     return Shared(makers_of(request.module), module_shared.copy())
 
 
 @pytest.fixture
-def alice(shared: Shared) -> Person:
+def alice(known: Shared) -> Person:
     """Alice, who owns her tenant."""
-    alice: Person = shared["alice"]
+    alice: Person = known["alice"]
     return alice
 
 
 @pytest.fixture
-def bob(alice: Person, shared: Shared) -> Person:
+def bob(alice: Person, known: Shared) -> Person:
     """Bob, a member of Alice's tenant."""
-    shared["alice"] = alice  # a module may have its own
-    bob: Person = shared["bob"]
+    known["alice"] = alice  # a module may have its own
+    bob: Person = known["bob"]
     return bob
 
 
 @pytest.fixture
-def charlie(shared: Shared) -> Person:
+def charlie(known: Shared) -> Person:
     """Charlie, who is no member of Alice's tenant."""
-    charlie: Person = shared["charlie"]
+    charlie: Person = known["charlie"]
     return charlie
 
 
 @pytest.fixture
-def olivia(shared: Shared) -> Operator:
+def olivia(known: Shared) -> Operator:
     """Olivia, an operator who may change everything, signed in to the admin."""
-    olivia: Operator = shared["olivia"]
+    olivia: Operator = known["olivia"]
     olivia.begin_session()
     return olivia
 
 
 @pytest.fixture
-def agent(alice: Person, shared: Shared) -> Agent:
+def agent(alice: Person, known: Shared) -> Agent:
     """An agent of Alice's."""
-    shared["alice"] = alice  # a module may have its own
-    agent: Agent = shared["agent"]
+    known["alice"] = alice  # a module may have its own
+    agent: Agent = known["agent"]
     return agent
 
 

@@ -87,8 +87,8 @@ class Data:
 
 
 @pytest.fixture
-def data(shared: Shared, alice: Person, oidc_provider: Provider) -> Data:
-    data: Data = shared["data"]
+def data(known: Shared, alice: Person, oidc_provider: Provider) -> Data:
+    data: Data = known["data"]
     return data
 
 

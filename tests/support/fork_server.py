@@ -75,7 +75,9 @@ def become(arguments: Sequence[str], environment: dict[str, str], output: str, e
         (output, 1, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
         (errors, 2, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
     ):
-        os.dup2(os.open(path, flags), stream)
+        descriptor = os.open(path, flags)
+        os.dup2(descriptor, stream)
+        os.close(descriptor)
     os.environ.clear()
     os.environ.update(environment)
     if arguments[0] == "-m":
