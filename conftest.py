@@ -9,6 +9,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management.commands import flush
@@ -18,18 +19,21 @@ from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
+from agents.models import Agent
 from core import epoch
 from core.http.surfaces import INTERNAL, PUBLIC
 from tests import run
+from tests.support import processes
 from tests.support.client import SurfaceClient
 from tests.support.copies import Original
 from tests.support.mail import Mailbox, mail_server
 from tests.support.migrated import keep_migrated
 from tests.support.oidc import Provider, provider_at_work
-from tests.support.operators import Operator, sign_in
-from tests.support.people import Person, join, register
+from tests.support.operators import Operator
+from tests.support.people import Person
 from tests.support.security_keys import ORIGIN
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer
+from tests.support.shared import WITHOUT_ALICE, Shared, makers_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,21 +68,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = chosen
     for item in items:
         callspec, fixtures = getattr(item, "callspec", None), getattr(item, "fixturenames", [])
-        if callspec is not None and "module_alice" in callspec.params and "module_alice" not in fixtures:
-            fixtures.insert(0, "module_alice")  # before those that open the test's own transaction
+        if callspec is not None and "module_shared" in callspec.params and "module_shared" not in fixtures:
+            fixtures.insert(0, "module_shared")  # before those that open the test's own transaction
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Say of each test that uses the database whether it may share Alice. Those of a module that may run together."""
+    """Say of each test that uses the database what it shares. Those of a module that share the same run together."""
     mark, fixtures = metafunc.definition.get_closest_marker("django_db"), metafunc.fixturenames
     if mark is None and "db" not in fixtures and "transactional_db" not in fixtures:
         return
     is_rolled_back = "transactional_db" not in fixtures and not (mark is not None and mark.kwargs.get("transaction"))
-    if "module_alice" not in fixtures:
-        fixtures.append("module_alice")  # for `parametrize`; pytest drops it again before items are made
     # The transactions of a module cannot be ended one before the other.
-    may_share = is_rolled_back and "alice" in fixtures and "module_transaction" not in fixtures
-    metafunc.parametrize("module_alice", [may_share], indirect=True, scope="module", ids=[pytest.HIDDEN_PARAM])
+    may_share = is_rolled_back and "module_transaction" not in fixtures
+    known = [name for name in makers_of(metafunc.module) if may_share and _is_shared(name, metafunc)]
+    shared = tuple(name for name in known if "alice" in known or name in WITHOUT_ALICE)
+    if "module_shared" not in fixtures:
+        fixtures.append("module_shared")  # for `parametrize`; pytest drops it again before items are made
+    metafunc.parametrize("module_shared", [shared], indirect=True, scope="module", ids=[pytest.HIDDEN_PARAM])
+
+
+def _is_shared(name: str, metafunc: pytest.Metafunc) -> bool:
+    """Return whether a test has the fixture that shares, and not a parameter or a fixture of the same name."""
+    definitions = metafunc._arg2fixturedefs.get(name, ())
+    sharing = metafunc.module.__name__ if name in getattr(metafunc.module, "SHARED", {}) else __name__
+    return name in metafunc.fixturenames and bool(definitions) and definitions[-1].func.__module__ == sharing
 
 
 def pytest_collection_finish() -> None:
@@ -92,6 +105,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     spent = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     here, started = (each.ru_utime + each.ru_stime for each in spent)
     terminalreporter.write_line(f"{here:.0f} s of the processors here, and {started:.0f} s in other processes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """Forks for servers and commands, because the imports are most of what their start takes."""
+    with processes.forking():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -194,38 +214,66 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
 
 
 @pytest.fixture(scope="module")
-def module_alice(
+def module_shared(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[Original[Person] | None]:
-    """Alice, registered once for the tests of a module that know her, because that takes longer than most tests.
+) -> Iterator[Original[dict[str, Any]]]:
+    """The people and things of a module's tests, made once for those that know the same.
 
-    None for tests that must not see her: those without her, and those that need real transactions.
+    Nothing for tests that need real transactions, which share nothing.
     """
-    if not request.param:
-        yield None
+    names: tuple[str, ...] = request.param
+    if not names:
+        yield Original({})
     else:
         with _transaction(django_db_blocker):
-            yield Original(register("alice"))
+            shared = Shared(makers_of(request.module), {})
+            for name in names:
+                shared[name]
+            yield Original(dict(shared))
 
 
 @pytest.fixture
-def alice(module_alice: Original[Person] | None, db: None) -> Person:
+def known(request: pytest.FixtureRequest, module_shared: Original[dict[str, Any]], db: None) -> Shared:
+    """The people and things that a test knows: copies of those that its module shares, and others when asked for."""
+    return Shared(makers_of(request.module), module_shared.copy())
+
+
+@pytest.fixture
+def alice(known: Shared) -> Person:
     """Alice, who owns her tenant."""
-    return register("alice") if module_alice is None else module_alice.copy()
+    alice: Person = known["alice"]
+    return alice
 
 
 @pytest.fixture
-def bob(alice: Person) -> Person:
+def bob(alice: Person, known: Shared) -> Person:
     """Bob, a member of Alice's tenant."""
-    person = register("bob")
-    join(person, alice.tenant)
-    return person
+    known["alice"] = alice  # a module may have its own
+    bob: Person = known["bob"]
+    return bob
 
 
 @pytest.fixture
-def charlie(db: None) -> Person:
+def charlie(known: Shared) -> Person:
     """Charlie, who is no member of Alice's tenant."""
-    return register("charlie")
+    charlie: Person = known["charlie"]
+    return charlie
+
+
+@pytest.fixture
+def olivia(known: Shared) -> Operator:
+    """Olivia, an operator who may change everything, signed in to the admin."""
+    olivia: Operator = known["olivia"]
+    olivia.begin_session()
+    return olivia
+
+
+@pytest.fixture
+def agent(alice: Person, known: Shared) -> Agent:
+    """An agent of Alice's."""
+    known["alice"] = alice  # a module may have its own
+    agent: Agent = known["agent"]
+    return agent
 
 
 @pytest.fixture(scope="module")
@@ -233,12 +281,6 @@ def oidc_provider() -> Iterator[Provider]:
     """A provider of OpenID Connect, by which people may sign in."""
     with provider_at_work() as provider:
         yield provider
-
-
-@pytest.fixture
-def olivia(db: None) -> Operator:
-    """Olivia, an operator who may change everything, signed in to the admin."""
-    return sign_in("olivia")
 
 
 @pytest.fixture

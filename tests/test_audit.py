@@ -34,6 +34,7 @@ from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, join, make_agent, make_key, register
 from tests.support.routes import all_routes, fill_value
+from tests.support.shared import Makers, Shared
 from tests.support.tables import changed_tables, tables
 
 REQUEST_ID = "audit-test-1"
@@ -86,8 +87,9 @@ class Data:
 
 
 @pytest.fixture
-def data(alice: Person, oidc_provider: Provider) -> Data:
-    return make_data(alice)
+def data(known: Shared, alice: Person, oidc_provider: Provider) -> Data:
+    data: Data = known["data"]
+    return data
 
 
 def make_data(alice: Person) -> Data:
@@ -131,6 +133,9 @@ def make_data(alice: Person) -> Data:
         "template_id": template.pk,
     }
     return Data(alice, bob, agent, key, ids)
+
+
+SHARED: Makers = {"data": lambda shared: make_data(shared["alice"])}
 
 
 @contextmanager

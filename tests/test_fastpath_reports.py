@@ -31,12 +31,6 @@ METHODS = {ACTIVITY: "PUT", USAGE: "POST"}
 SECRET = keyformat.generate("tenant_000000000000", "agent_000000000000")
 
 
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    """An agent of Alice's."""
-    return make_agent(alice.tenant)
-
-
 def heartbeat(agent: Agent, **fields: Any) -> dict[str, Any]:
     return {"tenant_id": agent.tenant_id, "agent_id": agent.id, "ttl_seconds": 60, **fields}
 

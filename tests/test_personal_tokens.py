@@ -42,12 +42,6 @@ def other(alice: Person) -> Tenant:
     return tenants.create_tenant(actor=alice.actor, tenant_name="Other", tenant_type="enterprise")
 
 
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    """An agent in Alice's first tenant."""
-    return make_agent(alice.tenant)
-
-
 class TestOneTenant:
     def test_lists_have_its_objects_alone(self, alice: Person, other: Tenant, agent: Agent) -> None:
         inside = make_agent(other)

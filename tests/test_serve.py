@@ -24,6 +24,7 @@ import pytest
 
 from apikeys.keyformat import generate
 from core.http.surfaces import INTERNAL, PUBLIC
+from tests.support import processes
 from tests.support.deployment import own_dependencies
 from tests.support.http import get, http_client, is_healthy
 from tests.support.instances import WAIT, MariaDB, Redis, free_port, frozen, wait_until
@@ -76,15 +77,7 @@ def assert_free(port: int) -> None:
 
 def start_error(maim: MaimServer, *command: str, status: int = 1, **environment: str) -> str:
     """Run a command that must not start, and return its error, which is one line without a traceback."""
-    completed = subprocess.run(
-        [sys.executable, "manage.py", *command],
-        cwd=ROOT,
-        env={**maim.environment, **environment},
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-        check=False,
-    )
+    completed = processes.run(["manage.py", *command], {**maim.environment, **environment})
     assert completed.returncode == status
     assert "Traceback" not in completed.stderr
     return completed.stderr.strip()

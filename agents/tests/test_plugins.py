@@ -48,12 +48,6 @@ def api(request: pytest.FixtureRequest, alice: Person) -> PluginApi:
     return PluginApi(request.param, alice)
 
 
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    """An agent of Alice's."""
-    return make_agent(alice.tenant)
-
-
 def test_the_answer_is_the_setting_without_an_envelope(api: PluginApi, alice: Person, agent: Agent) -> None:
     response = api.set(agent, config={"sides": 6})
 

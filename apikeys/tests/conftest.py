@@ -7,13 +7,7 @@ from apikeys.services import IssuedKey
 from apikeys.tests.api import ENVELOPED, KINDS, KeyApi
 from apikeys.tests.worker import Data, Worker
 from tests.support.passes import on_sqlite_all
-from tests.support.people import Person, make_agent, make_key
-
-
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    """An agent of Alice's."""
-    return make_agent(alice.tenant)
+from tests.support.people import Person, make_key
 
 
 @pytest.fixture

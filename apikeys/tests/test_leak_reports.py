@@ -13,16 +13,11 @@ from apikeys.tests.asking import code_of
 from core.ids import agent_id, tenant_id
 from core.models import AuditEntry
 from core.setting_types import AuthRate
-from tests.support.people import Person, join, make_agent, make_key
+from tests.support.people import Person, join, make_key
 from tests.support.tokens import script
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 PATH = "/api/v1/api-keys/report-leaked"
-
-
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    return make_agent(alice.tenant)
 
 
 def report(person: Person, secret: str, **body: Any) -> Any:

@@ -21,7 +21,7 @@ from apikeys.tests.asking import report_leak
 from apikeys.tests.worker import Data, Worker
 from apikeys.verification.quota_notes import QuotaNotes
 from tenants.models import Role
-from tests.support.people import OPERATOR, Person, join, make_agent, make_key
+from tests.support.people import OPERATOR, Person, join, make_key
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2040, 1, 1, 12, tzinfo=UTC)
@@ -31,11 +31,6 @@ NOON = datetime(2040, 1, 1, 12, tzinfo=UTC)
 def _mail_is_set_up() -> Iterator[None]:
     with override_settings(MAIL_IS_SET_UP=True):
         yield
-
-
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    return make_agent(alice.tenant)
 
 
 def confirm(person: Person) -> str:

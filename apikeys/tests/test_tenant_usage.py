@@ -30,11 +30,6 @@ def _now() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    return make_agent(alice.tenant)
-
-
 def read(person: Person, **query: Any) -> dict[str, Any]:
     response = person.client.get(f"/api/v1/tenants/{person.tenant.id}/usage?{urlencode(query)}")
     assert response.status_code == 200, response.content

@@ -22,12 +22,6 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 YEAR = 366 * 24 * 3600
 
 
-@pytest.fixture
-def agent(alice: Person) -> Agent:
-    """An agent of Alice's."""
-    return make_agent(alice.tenant)
-
-
 def beat(internal: SurfaceClient, agent: Agent, ttl_seconds: Any = 60, **fields: Any) -> Any:
     body = {"tenant_id": agent.tenant_id, "agent_id": agent.id, "ttl_seconds": ttl_seconds, **fields}
     return internal.send("PUT", PATH, body)

@@ -7,8 +7,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,11 +19,13 @@ import httpx
 
 from legacy.sources import Source
 from legacy.tests.old_databases import OldDatabase
+from tests.support import processes
 from tests.support.feed import Writers
 from tests.support.http import get, http_client
 from tests.support.instances import WAIT, wait_until
 from tests.support.old_bot import OldBot
-from tests.support.server import ROOT, MaimServer
+from tests.support.processes import Process
+from tests.support.server import MaimServer
 
 PROBES = 8  # agents that are changed and read at the same time
 
@@ -36,7 +36,7 @@ class Bridge:
     def __init__(self, maim: MaimServer, url: str, *arguments: str) -> None:
         self._maim, self._command = maim, ["bridge_maim_db", "--to", url, *arguments]
         self._log_path = maim.directory / "bridge.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def log(self) -> str:
@@ -47,11 +47,7 @@ class Bridge:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "manage.py", *self._command],
-                cwd=ROOT, env=self._maim.environment, stdout=log, stderr=log,
-            )  # fmt: skip
+        self._process = processes.start(["manage.py", *self._command], self._maim.environment, self._log_path)
 
     def kill(self) -> None:
         """Send SIGKILL, like the kernel when memory is short."""

@@ -15,12 +15,13 @@ class _SurfaceHandler(ClientHandler):
     """A handler that sends each request through that of its surface, as `maim.wsgi` does."""
 
     def load_middleware(self, is_async: bool = False) -> None:
-        def chain(request: HttpRequest) -> HttpResponse:
-            surface = surface_of_port(request.META["SERVER_PORT"])
-            assert surface is not None, "a test request names a port that no surface has"
-            return cast(HttpResponse, handler_of(surface, request.path_info).get_response(request))
+        self._middleware_chain = _respond
 
-        self._middleware_chain = chain
+
+def _respond(request: HttpRequest) -> HttpResponse:
+    surface = surface_of_port(request.META["SERVER_PORT"])
+    assert surface is not None, "a test request names a port that no surface has"
+    return cast(HttpResponse, handler_of(surface, request.path_info).get_response(request))
 
 
 class SurfaceClient(Client):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
 from django.utils import timezone
 
 from accounts import services as accounts
@@ -38,6 +40,9 @@ DELETIONS: dict[str, tuple[type[models.Model], ...]] = {
 }
 
 
+Statements = list[tuple[str, Any]]
+
+
 @dataclass(frozen=True)
 class Objects:
     """Alice's tenant with an object of every kind, and Bob, a member who can be deleted, too."""
@@ -45,23 +50,50 @@ class Objects:
     bob: Person
     values: dict[str, str]
     rows: dict[type[models.Model], list[Any]]
+    # Those that delete and restore the rows of some kinds. The ORM would take longer to write them than to run them.
+    _deleting: dict[tuple[type[models.Model], ...], Statements] = field(default_factory=dict)
+    _restoring: dict[tuple[type[models.Model], ...], Statements] = field(default_factory=dict)
 
     def delete(self, kinds: tuple[type[models.Model], ...]) -> None:
         """Delete the rows of these kinds, all at once."""
-        with transaction.atomic():
-            for kind in reversed(kinds):
-                rows = kind._base_manager.filter(pk__in=[row.pk for row in self.rows[kind]])
-                rows._raw_delete(DEFAULT_DB_ALIAS)  # the kinds list the cascades
+        _run(self._deleting[kinds])
 
     def restore(self, kinds: tuple[type[models.Model], ...]) -> None:
         """Store the rows of these kinds as they were, all at once."""
-        with transaction.atomic():
+        _run(self._restoring[kinds])
+
+    def prepare(self, kinds: tuple[type[models.Model], ...]) -> None:
+        """Delete and restore the rows of these kinds once, and keep the statements."""
+        with _noted() as self._deleting[kinds]:
+            for kind in reversed(kinds):
+                rows = kind._base_manager.filter(pk__in=[row.pk for row in self.rows[kind]])
+                rows._raw_delete(DEFAULT_DB_ALIAS)  # the kinds list the cascades
+        with _noted() as self._restoring[kinds]:
             for kind in kinds:
                 if kind._meta.parents:  # which `bulk_create` does not take
                     for row in self.rows[kind]:
                         row.save_base(raw=True)
                 else:
                     kind._base_manager.bulk_create(self.rows[kind], ignore_conflicts=True)
+
+
+@contextmanager
+def _noted() -> Iterator[Statements]:
+    """Note the statements of a block, which are a transaction."""
+    statements: Statements = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        statements.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with transaction.atomic(), connection.execute_wrapper(note):
+        yield statements
+
+
+def _run(statements: Statements) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for sql, params in statements:
+            cursor.execute(sql, params)
 
 
 def make_objects() -> Objects:
@@ -99,4 +131,7 @@ def make_objects() -> Objects:
         "number": "2",
         "api_key": key.secret,
     }
-    return Objects(bob, values, rows)
+    objects = Objects(bob, values, rows)
+    for kinds in DELETIONS.values():
+        objects.prepare(kinds)
+    return objects

@@ -57,10 +57,12 @@ class AfterQuery:
     def __init__(self, number: int = 0, act: Callable[[], object] = lambda: None, *, anywhere: bool = False) -> None:
         self.number, self.act, self.anywhere = number, act, anywhere
         self.count = 0
+        self.has_acted = False
 
     def __call__(self, execute: Callable[..., Any], *query: Any) -> Any:
         result = execute(*query)
         self.count += 1
         if self.count == self.number and (self.anywhere or not connection.in_atomic_block):
+            self.has_acted = True
             self.act()
         return result

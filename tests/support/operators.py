@@ -10,6 +10,7 @@ from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.urls import reverse
 
+from accounts import admin_sessions
 from accounts import services as accounts
 from accounts.models import User
 from accounts.operator_roles import OperatorRole
@@ -26,6 +27,12 @@ class Operator:
 
     user: User
     client: SurfaceClient
+
+    def begin_session(self) -> None:
+        """Let the session begin now, however long ago the operator signed in."""
+        session = self.client.session
+        admin_sessions.begin(session)
+        session.save()
 
     def get(self, path: str, **query: str) -> Any:
         """Return a page, which must exist."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,9 +15,11 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
+from tests.support import processes
 from tests.support.http import http_client
 from tests.support.instances import WAIT, free_port, wait_until
 from tests.support.migrated import make_migrated
+from tests.support.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 # Values of DJANGO_SETTINGS_MODULE, with the shipped password hasher and with a quick one.
@@ -70,7 +70,7 @@ class MaimServer:
             self.environment["DATABASE_URL"] = fresh_database_url(directory, name)
         self._serve = serve
         self._starts = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def public(self) -> str:
@@ -111,14 +111,9 @@ class MaimServer:
 
     def manage(self, *arguments: str, **environment: str) -> str:
         """Run a management command on the server's database, and return its standard output."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env={**self.environment, **environment},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        ended = processes.run(["manage.py", *arguments], {**self.environment, **environment})
+        ended.check_returncode()
+        return ended.stdout
 
     def migrate(self) -> None:
         """Create the tables of an empty database."""
@@ -133,10 +128,7 @@ class MaimServer:
     def launch(self) -> None:
         """Start on a migrated database."""
         self._starts += 1
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *self._serve], cwd=ROOT, env=self.environment, stdout=log, stderr=log
-            )
+        self._process = processes.start(self._serve, self.environment, self.log_path)
 
     def wait_until_ready(self) -> None:
         """Wait until both surfaces are healthy."""
