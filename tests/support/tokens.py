@@ -14,6 +14,8 @@ from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 
 TOKENS = "/api/v1/auth/tokens"
+# The same in all requests of a test, because they look for the token that has it.
+EXPIRY = (timezone.now() + timedelta(days=30)).replace(microsecond=0)
 
 
 def add_token(user: User, *, scope: str = "write", tenant: Tenant | None = None, **fields: Any) -> str:
@@ -42,10 +44,9 @@ def newest_token(user: User) -> PersonalToken:
 
 def values_for(user: User, path: str) -> dict[str, Any]:
     """Return values for a request about a token, after giving the user one."""
-    expiry = (timezone.now() + timedelta(days=30)).replace(microsecond=0)
-    values = {"token_expiry": expiry.isoformat()}
+    values = {"token_expiry": EXPIRY.isoformat()}
     if path == TOKENS:
         return values
-    if not user.personal_tokens.filter(expires_at=expiry).exists():
-        add_token(user, expires_at=expiry)
+    if not user.personal_tokens.filter(expires_at=EXPIRY).exists():
+        add_token(user, expires_at=EXPIRY)
     return {**values, "token_id": user.personal_tokens.latest("created_at").id}
