@@ -76,6 +76,11 @@ class NewMembers(_MembershipInline):
     fields = ("user", "role")
     autocomplete_fields = ("user",)
     extra = 1
+    max_num = 100
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        # Django would read and show a thousand forms beyond `max_num`, which takes a worker for seconds.
+        return super().get_formset(request, obj, absolute_max=self.max_num, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         return super().get_queryset(request).none()

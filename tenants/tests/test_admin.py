@@ -169,6 +169,14 @@ def test_an_operator_adds_a_member(olivia: Operator, alice: Person, charlie: Per
     assert entry.after == {"user": charlie.user.pk, "username": "charlie", "role": "member"}
 
 
+def test_more_new_members_than_the_page_takes_are_refused(olivia: Operator, alice: Person) -> None:
+    response = olivia.change(alice.tenant, **{"memberships-2-TOTAL_FORMS": "2000"})
+
+    _members, new = (inline.formset for inline in response.context_data["inline_admin_formsets"])
+    assert new.non_form_errors() == ["Please submit at most 100 forms."]
+    assert len(new.forms) == 100
+
+
 def test_an_operator_changes_a_role(olivia: Operator, alice: Person, bob: Person) -> None:
     olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "role"): "admin"})
 
