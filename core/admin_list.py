@@ -16,6 +16,7 @@ from django.forms.utils import flatatt
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import is_aware
 from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldBooleanWidget
@@ -55,11 +56,13 @@ class ListAdmin(ModelAdmin):
         Raise IncorrectLookupParameters for a time that is none, or that no database has.
         """
         name, _separator, suffix = lookup.partition("__")
-        if suffix in _TIME_LOOKUPS:
-            _check_time(value)
         offered = {parameter_name(entry) for entry in self.list_filter}
-        is_offered = name in offered and suffix in _LOOKUPS | _TIME_LOOKUPS
-        return is_offered and super().lookup_allowed(lookup, value, request)
+        if name not in offered or suffix not in _LOOKUPS | _TIME_LOOKUPS:
+            return False
+        times = {field.name for field in self.model._meta.fields if isinstance(field, models.DateTimeField)}
+        if name in times and suffix != "isnull":
+            _check_time(value)
+        return super().lookup_allowed(lookup, value, request)
 
     def get_ordering(self, request: HttpRequest) -> Any:
         return (request.GET.get(SEARCH_VAR) and self.search_ordering) or self.ordering
@@ -132,7 +135,7 @@ def _check_time(text: str) -> None:
     """Raise IncorrectLookupParameters for a text that is no time, or one that cannot be converted to UTC."""
     try:
         moment = models.DateTimeField().to_python(text)
-        if moment is not None:
+        if moment is not None and is_aware(moment):  # a time without an offset is one of UTC in the query
             moment.astimezone(UTC)
     except (ValidationError, OverflowError) as error:
         raise IncorrectLookupParameters from error

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
+from unfold.forms import PaginationInlineFormSet
 
 from agent_config.schema.field_list import list_tenant_fields
 from agent_config.schema.versions import DEFAULT, NAMES
@@ -50,11 +51,25 @@ class MemberForm(ConcurrentForm):
         return may_be_this_one and after.get(name) == self.current_values[name]
 
 
+class MemberForms(PaginationInlineFormSet):
+    def get_page_num(self) -> int:
+        """Return the requested page; the first, if a text like ² or of thousands of digits is requested."""
+        try:
+            return int(super().get_page_num())
+        except ValueError:
+            return 1
+
+
 class Members(_MembershipInline):
-    """The tenant's members. Users are shown as text, because each choice field would cost a query."""
+    """The tenant's members, by pages, because a request may have only so many fields.
+
+    Users are shown as text, because each choice field would cost a query.
+    """
 
     verbose_name_plural = _("Members")
     form = MemberForm
+    formset = MemberForms
+    per_page = 100  # type: ignore[assignment]  # None in Unfold, which makes no pages then
     fields = ("user", "role", "created_at")
     readonly_fields = ("user", "created_at")
 
@@ -76,6 +91,11 @@ class NewMembers(_MembershipInline):
     fields = ("user", "role")
     autocomplete_fields = ("user",)
     extra = 1
+    max_num = 100
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        # Django would read and show a thousand forms beyond `max_num`, which takes a worker for seconds.
+        return super().get_formset(request, obj, absolute_max=self.max_num, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         return super().get_queryset(request).none()

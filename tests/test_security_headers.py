@@ -119,11 +119,22 @@ class TestFilters:
     @pytest.mark.parametrize(
         "value", ["99999-01-01", "x", "2026-13-01", "0001-01-01 00:00:00+23:59", "9999-12-31 23:59:59-23:59", "\0"]
     )
-    def test_filter_by_a_time_that_is_none_shows_the_list(self, olivia: Operator, value: str) -> None:
-        response = olivia.client.get(url(UsageLogEntry), {"created_at__gte": value})
+    @pytest.mark.parametrize("lookup", ["created_at", "created_at__exact", "created_at__gte", "created_at__lt"])
+    def test_filter_by_a_time_that_is_none_shows_the_list(self, olivia: Operator, lookup: str, value: str) -> None:
+        response = olivia.client.get(url(UsageLogEntry), {lookup: value})
 
         assert response["Location"].endswith("?e=1")
         assert olivia.client.get(url(UsageLogEntry) + "?e=1").status_code == 200
+
+    @pytest.mark.filterwarnings("ignore:.* received a naive datetime")
+    @pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "America/New_York"])
+    @pytest.mark.parametrize("value", ["0001-01-01", "9999-12-31 23:59:59"])
+    def test_filter_by_the_first_or_last_time_works(
+        self, olivia: Operator, settings: Any, zone: str, value: str
+    ) -> None:
+        settings.ADMIN_TIME_ZONE = zone
+
+        assert olivia.client.get(url(UsageLogEntry), {"created_at__lt": value}).status_code == 200
 
     def test_filters_that_the_page_offers_work(self, olivia: Operator, alice: Person) -> None:
         page = olivia.get(url(AuditEntry))

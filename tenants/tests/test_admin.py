@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from accounts.models import User
 from core.models import AuditEntry
 from tenants.models import Membership, Role, Tenant
 from tests.support.operators import Operator, errors_of, sign_in, url
@@ -167,6 +168,39 @@ def test_an_operator_adds_a_member(olivia: Operator, alice: Person, charlie: Per
     entry = olivia.audit_of("membership.set")
     assert (entry.tenant_id, entry.before) == (alice.tenant.pk, None)
     assert entry.after == {"user": charlie.user.pk, "username": "charlie", "role": "member"}
+
+
+def test_members_that_no_form_has_room_for_are_changed_by_pages(olivia: Operator, alice: Person) -> None:
+    users = User.objects.bulk_create(
+        User(pk=f"user_{number:012x}", username=f"u{number}", username_folded=f"u{number}") for number in range(300)
+    )
+    Membership.objects.bulk_create(Membership(tenant=alice.tenant, user=user, role=Role.MEMBER) for user in users)
+    last = Membership.objects.order_by("created_at", "id")[300]
+
+    response = olivia.submit(
+        url(alice.tenant, "change") + "?memberships-page=4", description="Large", **{"memberships-0-role": "admin"}
+    )
+
+    alice.tenant.refresh_from_db()
+    last.refresh_from_db()
+    assert response.status_code == 302
+    assert (alice.tenant.description, last.role) == ("Large", Role.ADMIN)
+    assert Membership.objects.filter(tenant=alice.tenant).count() == 301
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "2", "x", "²", "٣", "9" * 5000, "\0"])
+def test_page_of_members_that_does_not_exist_is_the_first(olivia: Operator, alice: Person, page: str) -> None:
+    response = olivia.get(url(alice.tenant, "change"), **{"memberships-page": page})
+
+    assert "alice" in response.content.decode()
+
+
+def test_more_new_members_than_the_page_takes_are_refused(olivia: Operator, alice: Person) -> None:
+    response = olivia.change(alice.tenant, **{"memberships-2-TOTAL_FORMS": "2000"})
+
+    _members, new = (inline.formset for inline in response.context_data["inline_admin_formsets"])
+    assert new.non_form_errors() == ["Please submit at most 100 forms."]
+    assert len(new.forms) == 100
 
 
 def test_an_operator_changes_a_role(olivia: Operator, alice: Person, bob: Person) -> None:
