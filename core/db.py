@@ -253,6 +253,21 @@ def _run(service: Callable[[], R], *, wait: epoch.Wait | None) -> R:
             if not connection.in_atomic_block and primary.refuses_writes(error) and not was_refused:
                 was_refused = True
                 connection.close()
-            elif not remaining or not error.args or error.args[0] not in _RETRIED:
+            elif not remaining or not _is_deadlock(error):
                 raise
     raise AssertionError("unreachable")
+
+
+def repeat_after_deadlock(work: Callable[[], R]) -> R:
+    """Do what may be done twice, and do it again if it was the victim of a deadlock."""
+    for remaining in reversed(range(_ATTEMPTS)):
+        try:
+            return work()
+        except OperationalError as error:
+            if not remaining or not _is_deadlock(error):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    return bool(error.args) and error.args[0] in _RETRIED

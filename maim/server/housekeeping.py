@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from django.contrib.sessions.backends.db import SessionStore
 
@@ -21,10 +22,42 @@ from apikeys import durations, notices, outcomes, recount, refusals, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency, servers
 from core.audit_chain import retention
+from core.db import repeat_after_deadlock
 from core.undo import restoring
 from operations.services import sweep as sweep_operations
 
 log = logging.getLogger("maim.server")
+
+
+# What is swept, in this order, by what the log calls it. Each part may be done twice.
+PARTS: dict[str, Callable[[], int]] = {
+    "sessions": sweep_sessions,
+    "personal access tokens": sweep_tokens,
+    "addresses of sign-ins": sweep_addresses,
+    "links in mails and invitations": email_tokens.sweep,
+    "mails in files": files.sweep,
+    "challenges of sign-ins": challenges.sweep,
+    "used challenges of passkeys": passkey_challenges.sweep,
+    "unconfirmed apps": sweep_unconfirmed,
+    "sign-ins by providers": sweep_flows,
+    "challenges of links": sweep_link_challenges,
+    "heartbeats": sweep_activity,
+    "usage log entries": sweep_usage_log,
+    "day counts": usage.sweep,
+    "verification counts": outcomes.sweep,
+    "durations of verifications": durations.sweep,
+    "notices": notices.sweep,
+    "refused verifications": refusals.sweep,
+    "invalidations": epoch.sweep,
+    "approvals": approvals.sweep,
+    "servers that were killed": servers.sweep,
+    "changes": change_feed.sweep,
+    "idempotent answers": idempotency.sweep,
+    "deleted objects": restoring.sweep,
+    "bulk operations": sweep_operations,
+    "audit entries": retention.sweep,
+    "wrong row counts": recount.recount,
+}
 
 
 def sweep() -> dict[str, int]:
@@ -33,33 +66,7 @@ def sweep() -> dict[str, int]:
     Tell of keys that expire soon, too.
     """
     notices.notify_expiries()
-    swept = {
-        "sessions": sweep_sessions(),
-        "personal access tokens": sweep_tokens(),
-        "addresses of sign-ins": sweep_addresses(),
-        "links in mails and invitations": email_tokens.sweep(),
-        "mails in files": files.sweep(),
-        "challenges of sign-ins": challenges.sweep(),
-        "used challenges of passkeys": passkey_challenges.sweep(),
-        "unconfirmed apps": sweep_unconfirmed(),
-        "sign-ins by providers": sweep_flows() + sweep_link_challenges(),
-        "heartbeats": sweep_activity(),
-        "usage log entries": sweep_usage_log(),
-        "day counts": usage.sweep(),
-        "verification counts": outcomes.sweep(),
-        "durations of verifications": durations.sweep(),
-        "notices": notices.sweep(),
-        "refused verifications": refusals.sweep(),
-        "invalidations": epoch.sweep(),
-        "approvals": approvals.sweep(),
-        "servers that were killed": servers.sweep(),
-        "changes": change_feed.sweep(),
-        "idempotent answers": idempotency.sweep(),
-        "deleted objects": restoring.sweep(),
-        "bulk operations": sweep_operations(),
-        "audit entries": retention.sweep(),
-        "wrong row counts": recount.recount(),
-    }
+    swept = {name: repeat_after_deadlock(part) for name, part in PARTS.items()}
     SessionStore.clear_expired()
     if any(swept.values()):
         log.info("swept %s", ", ".join(f"{number} {kind}" for kind, number in swept.items()))
