@@ -123,7 +123,6 @@ class TenantChangeForm(TenantForm, ChangeForm):
 class TenantAdmin(ConfigAdmin):
     list_display = ("tenant_name", "id", "tenant_type", "status", "owner", "created_at")
     list_filter = ("status", "tenant_type")
-    list_select_related = ("owner",)
     search_fields = ("name_folded__startswith", "id", "owner_id", "owner__username_folded")
     palette_fields = ("name_folded__startswith", "id")
     search_help_text = _("The beginning of a name, the id of a tenant or its owner in full, or the owner's username.")
@@ -144,6 +143,9 @@ class TenantAdmin(ConfigAdmin):
     }
     masks = {"tenant_config": masked_tenant_config}
     config_field = "tenant_config"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
+        return super().get_queryset(request).select_related("owner")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.fields_view)
