@@ -9,12 +9,12 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from agent_config.schema.field_list import list_fields
+from agent_config.schema.field_list import Field, list_fields
 from agent_config.schema.versions import DEFAULT, NAMES
 from agent_config.secrets import masked
 from agents import admin_config, services
@@ -121,13 +121,8 @@ class AgentAdmin(ConfigAdmin):
         of_tenant = Tenant.objects.filter(pk=obj.tenant_id).values_list("config_schema", flat=True)
         return _fields_url(obj.config_schema or of_tenant.first())
 
-    def fields_view(self, request: HttpRequest, schema: str) -> HttpResponse:
-        """Return the fields that a config may have, in the operator's language, for the script of the editor."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if schema not in NAMES:
-            raise Http404
-        return JsonResponse({"fields": [field._asdict() for field in list_fields(schema)]})
+    def config_fields(self, schema: str) -> list[Field] | None:
+        return list_fields(schema) if schema in NAMES else None
 
     def config_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         agent = self._agent(request, object_id)

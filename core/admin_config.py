@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldBooleanWidget
 
@@ -46,6 +48,19 @@ class ConfigAdmin(OperatorAdmin):
     def fields_url(self, obj: Any) -> str:
         """Return the URL of the list of the fields that the config of a row, or of a new one, may have."""
         raise NotImplementedError
+
+    def config_fields(self, schema: str) -> Sequence[NamedTuple] | None:
+        """Return the fields that a config of a schema may have, or None for a schema that there is not."""
+        raise NotImplementedError
+
+    def fields_view(self, request: HttpRequest, schema: str) -> HttpResponse:
+        """Return the fields that a config may have, in the operator's language, for the script of the editor."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        fields = self.config_fields(schema)
+        if fields is None:
+            raise Http404
+        return JsonResponse({"fields": [field._asdict() for field in fields]})
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form = super().get_form(request, obj, change, **options)

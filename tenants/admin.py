@@ -7,16 +7,15 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.forms import PaginationInlineFormSet
 
-from agent_config.schema.field_list import list_tenant_fields
+from agent_config.schema.field_list import Field, list_tenant_fields
 from agent_config.schema.versions import DEFAULT, NAMES
 from agent_config.updates import masked_tenant_config
 from core.actor import Actor
@@ -154,13 +153,8 @@ class TenantAdmin(ConfigAdmin):
     def fields_url(self, obj: Any) -> str:
         return reverse("admin:tenants_tenant_fields", args=[(obj and obj.config_schema) or DEFAULT])
 
-    def fields_view(self, request: HttpRequest, schema: str) -> HttpResponse:
-        """Return the fields that a tenant's config may have, in the operator's language, for the editor's script."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if schema not in NAMES:
-            raise Http404
-        return JsonResponse({"fields": [field._asdict() for field in list_tenant_fields(schema)]})
+    def config_fields(self, schema: str) -> list[Field] | None:
+        return list_tenant_fields(schema) if schema in NAMES else None
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return () if obj is None else self.inlines
