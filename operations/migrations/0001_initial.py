@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='BulkOperation',
             fields=[
                 ('id', core.fields.IdField(default=core.ids.operation_id, editable=False, max_length=50, primary_key=True, serialize=False)),
-                ('kind', core.fields.ExactCharField(choices=[('disable_keys', 'disable API keys'), ('enable_keys', 'enable API keys'), ('delete_keys', 'delete API keys'), ('delete_agents', 'delete agents'), ('suspend_tenants', 'suspend tenants'), ('activate_tenants', 'activate tenants')], max_length=20, verbose_name='operation')),
+                ('kind', core.fields.ExactCharField(choices=[('disable_keys', 'disable API keys'), ('enable_keys', 'enable API keys'), ('delete_keys', 'delete API keys'), ('delete_agents', 'delete agents'), ('delete_tenants', 'delete tenants'), ('suspend_tenants', 'suspend tenants'), ('activate_tenants', 'activate tenants')], max_length=20, verbose_name='operation')),
                 ('state', core.fields.ExactCharField(choices=[('waiting', 'waiting'), ('running', 'running'), ('done', 'done'), ('cancelled', 'cancelled'), ('failed', 'failed')], db_index=True, default='waiting', max_length=10, verbose_name='state')),
                 ('selection', core.fields.JSONTextField(verbose_name='selection')),
                 ('total', models.PositiveIntegerField(verbose_name='objects')),
