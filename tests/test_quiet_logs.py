@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import Model, QuerySet
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apikeys import usage_log
@@ -65,3 +66,15 @@ def test_audit_log_of_a_quiet_object_is_read_in_the_index_of_objects() -> None:
     fill(AuditEntry, audit_entry)
 
     assert max(reads_of(audit_log.entries_for(BUSY, object_id="quiet"))) <= MAX_READS
+
+
+def test_order_of_a_tenants_log_is_not_that_of_the_primary_key() -> None:
+    """MariaDB would read the whole log from its end, but only in tables of a million rows (tests/long/console.py)."""
+    with CaptureQueriesContext(connection) as queries:
+        list(audit_log.entries_for(BUSY)[:PAGE])
+
+    (query,) = queries
+    _columns, _where, condition_and_order = query["sql"].partition(" WHERE ")
+    assert "`tenant_id` >= 'tenant_busy'" in condition_and_order
+    assert "`tenant_id` = " not in condition_and_order  # which would take the column out of the order
+    assert "ORDER BY `common_auditentry`.`tenant_id` DESC, `common_auditentry`.`id` DESC" in condition_and_order
