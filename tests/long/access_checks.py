@@ -22,7 +22,7 @@ from tenants.models import Role
 from tenants.roles import ALLOWED, Access
 from tests.support.server import ROOT
 
-MODULES = ("accounts/access.py", "tenants/access.py", "agents/access.py", "apikeys/access.py")
+MODULES = ("accounts/access.py", "tenants/access.py", "agents/access.py", "apikeys/access.py", "operations/access.py")
 ROLES = "tenants/roles.py"
 TESTS = (
     *(
@@ -31,7 +31,7 @@ TESTS = (
         "tests/test_scoping.py",
         "tests/test_round_trips.py",
     ),
-    *("accounts/tests", "tenants/tests", "agents/tests/test_secret_rights.py", "apikeys/tests"),
+    *("accounts/tests", "tenants/tests", "agents/tests/test_secret_rights.py", "apikeys/tests", "operations/tests"),
 )
 # How much is read of an agent that may be accessed is no check; that it may be is checked after it.
 NO_CHECKS = {"_select_with_tenant(agent_id) if actor.is_trusted else _select(agent_id)"}
