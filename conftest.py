@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Say of each test that uses the database what it shares. Those of a module that share the same run together."""
+    """Parametrize tests that use the database by what they share, so that those that share the same run together."""
     mark, fixtures = metafunc.definition.get_closest_marker("django_db"), metafunc.fixturenames
     if mark is None and "db" not in fixtures and "transactional_db" not in fixtures:
         return
@@ -88,7 +88,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _is_shared(name: str, metafunc: pytest.Metafunc) -> bool:
-    """Return whether a test has the fixture that shares, and not a parameter or a fixture of the same name."""
+    """Return whether a test uses the sharing fixture of this name, and not a parameter or another fixture."""
     definitions = metafunc._arg2fixturedefs.get(name, ())
     sharing = metafunc.module.__name__ if name in getattr(metafunc.module, "SHARED", {}) else __name__
     return name in metafunc.fixturenames and bool(definitions) and definitions[-1].func.__module__ == sharing
@@ -217,9 +217,9 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
 def module_shared(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Original[dict[str, Any]]]:
-    """The people and things of a module's tests, made once for those that know the same.
+    """The people and things that tests of a module share, made once for all tests with the same fixtures.
 
-    Nothing for tests that need real transactions, which share nothing.
+    It is empty for tests that need real transactions.
     """
     names: tuple[str, ...] = request.param
     if not names:
@@ -234,7 +234,7 @@ def module_shared(
 
 @pytest.fixture
 def known(request: pytest.FixtureRequest, module_shared: Original[dict[str, Any]], db: None) -> Shared:
-    """The people and things that a test knows: copies of those that its module shares, and others when asked for."""
+    """The people and things of a test: copies of those that its module shares; others are made when asked for."""
     return Shared(makers_of(request.module), module_shared.copy())
 
 

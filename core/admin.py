@@ -38,7 +38,7 @@ MAX_EXPORTED = 10_000
 _EXPORT_PAGE = 500
 # Objects of each model that a search finds by name, each of which is looked up in an index of the log.
 _MAX_NAMED = 2
-# The attribute of a request for a file, with the number of entries that its search may find.
+# The attribute of an export's request that has the number of entries its search may find.
 _SEARCH_LIMIT = "maim_search_limit"
 
 
@@ -102,7 +102,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return search_page(request, queryset, self.search_fields, term, limit, others=named), False
 
     def _about_named(self, request: HttpRequest, term: str) -> Iterator[tuple[str, str]]:
-        """Yield columns and ids of the entries that are on the first objects, or by the first users, of this name."""
+        """Yield pairs of a column and an id: entries on objects whose names begin with the term, or by such users."""
         for model_admin in self.admin_site._registry.values():
             names = [field for field in getattr(model_admin, "palette_fields", ()) if field.endswith("__startswith")]
             if names:
@@ -131,7 +131,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         """Return the newest of the entries that the list's filters and search find, as a file."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        if request.method != "GET":  # a search narrows down no other request (search_page)
+        if request.method != "GET":  # because search_page does not filter other requests: all entries would be exported
             return HttpResponseNotAllowed(["GET"])
         export = _EXPORT_FORMATS.get(extension)
         if export is None:

@@ -30,8 +30,8 @@ TYPED_NUMBER = "typed_number"
 class DeletionImpact(NamedTuple):
     """The number of objects that a deletion deletes, and counts of what it affects, by name.
 
-    If `is_large`, the number of objects has to be typed. If there are `protected` rows, which refer to those to
-    delete, it is refused.
+    If `is_large`, the number of objects has to be typed. If any rows are `protected`, because they refer to those to
+    delete, the deletion is refused.
     """
 
     objects: int
@@ -91,7 +91,7 @@ def delete_selected(model_admin: Any, request: HttpRequest, queryset: models.Que
 
 
 def _forget_confirmation(request: HttpRequest) -> None:
-    """Make Django's action show its page, and not delete."""
+    """Make Django's action ask for confirmation again instead of deleting."""
     fields = request.POST.copy()
     del fields["post"]
     request.POST = fields  # type: ignore[assignment]  # a copy is mutable

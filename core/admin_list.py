@@ -26,7 +26,7 @@ from core.admin_pages import KeysetChangeList, UncountedPaginator
 from core.admin_search import SEARCH, search_page, search_rows, searched_list_url
 from core.errors import DomainError
 
-# The button of a row's own page that runs an action of the list, and leads back to that page.
+# The name of the button on a row's own page that runs an action of the list, and returns to that page.
 FROM_ROW = "_from_row"
 # The lookups of Django's own filters.
 _LOOKUPS, _TIME_LOOKUPS = frozenset({"", "exact", "isnull"}), frozenset({"gte", "lt"})
@@ -34,7 +34,7 @@ _ACTION_BOX = UnfoldBooleanWidget({"class": "action-select"})
 
 
 class ListAdmin(ModelAdmin):
-    """A list that reads hardly more rows than it shows.
+    """A list that reads few more rows than it shows.
 
     `search_fields` are ids, which are searched whole (numbers with `__exact`), and folded columns with `__startswith`,
     of which the beginning is searched; each has an index. `palette_fields` are those that the command palette searches.
@@ -42,7 +42,7 @@ class ListAdmin(ModelAdmin):
 
     palette_fields: Sequence[str] = ()
     ordering: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
-    # The order of what a search finds, if the list has another: one that the indexes of its fields have.
+    # The order of search results, if it differs from `ordering`: one that the indexes of `search_fields` have.
     search_ordering: ClassVar[tuple[str, ...]] = ()
     # Only what an index is ordered by, because all rows would have to be sorted.
     sortable_by: ClassVar[tuple[str, ...]] = ("created_at",)
@@ -53,7 +53,7 @@ class ListAdmin(ModelAdmin):
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Allow only the offered filters, because with others a secret column could be guessed letter by letter.
 
-        Raise IncorrectLookupParameters for a time that is none, or that no database has.
+        Raise IncorrectLookupParameters for an invalid time, and for one outside the range of UTC.
         """
         name, _separator, suffix = lookup.partition("__")
         offered = {parameter_name(entry) for entry in self.list_filter}
@@ -132,10 +132,10 @@ class ListAdmin(ModelAdmin):
 
 
 def _check_time(text: str) -> None:
-    """Raise IncorrectLookupParameters for a text that is no time, or one that cannot be converted to UTC."""
+    """Raise IncorrectLookupParameters for a text that is not a time, or that cannot be converted to UTC."""
     try:
         moment = models.DateTimeField().to_python(text)
-        if moment is not None and is_aware(moment):  # a time without an offset is one of UTC in the query
+        if moment is not None and is_aware(moment):  # the query takes a time without an offset as UTC
             moment.astimezone(UTC)
     except (ValidationError, OverflowError) as error:
         raise IncorrectLookupParameters from error

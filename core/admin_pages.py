@@ -19,7 +19,7 @@ from core.listing import ids_of, rows_in_order
 
 
 def from_page(request: HttpRequest, rows: QuerySet[Any], order: Order) -> QuerySet[Any]:
-    """Return the rows from where the requested page of a list in this order begins. Raise IncorrectLookupParameters."""
+    """Return the rows of the requested page and of those after it. Raise IncorrectLookupParameters."""
     position = request.GET.get(PAGE_VAR)
     try:
         return rows if position is None else order.after(rows, position)
@@ -85,7 +85,7 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
 
     @property
     def count(self) -> int:
-        """A number of rows that nobody pages through."""
+        """A constant larger than anybody pages through, in place of a count of the rows."""
         return self.per_page * 1000
 
     def page(self, number: int | str) -> UncountedPage:

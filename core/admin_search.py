@@ -21,7 +21,7 @@ from django.utils.translation import gettext
 from core.admin_columns import change_url
 from core.admin_pages import from_page
 from core.keyset import Order
-from core.listing import ids_of, ids_of_all, read_by, rows_in_order
+from core.listing import filter_in_index, ids_of, ids_of_all, rows_in_order
 from core.naming import begins_with
 from core.text import fold, fold_name
 
@@ -45,14 +45,16 @@ def search_page(
 ) -> QuerySet[Any]:
     """Return the rows of the requested page in which any field (`ListAdmin.search_fields`) matches the term.
 
-    `others` are columns with the values by which they match as well. For each there are at most `limit` rows, because
-    MariaDB would sort all of them.
+    `others` are pairs of a column and a value, which match as well. Each field and pair contributes at most `limit`
+    rows, because MariaDB would sort all rows of one condition with several alternatives.
+
+    Return all rows for a POST, because an action names its rows itself.
     """
-    if not term or request.method == "POST":  # an action, which names its rows
+    if not term or request.method == "POST":
         return rows
     matches = [
         *(_match(rows, field, term) for field in fields),
-        *(read_by(rows, column, value) for column, value in others),
+        *(filter_in_index(rows, column, value) for column, value in others),
     ]
     order = Order.of(rows)
     pages = (ids_of(from_page(request, each, order))[:limit] for each in matches)
@@ -60,12 +62,12 @@ def search_page(
 
 
 def search_rows(rows: QuerySet[Any], fields: Sequence[str], term: str, limit: int) -> list[Any]:
-    """Return at most so many rows in which any of the fields matches the term."""
+    """Return at most `limit` rows in which any of the fields matches the term."""
     return rows_in_order(rows, search_ids(rows, fields, term, limit)[:limit])
 
 
 def search_ids(rows: QuerySet[Any], fields: Iterable[str], term: str, limit: int) -> list[Any]:
-    """Return the ids of so many rows for each field, which is searched in an index of its own."""
+    """Return the ids of at most `limit` rows for each field. Each field is searched in its own index."""
     return list(dict.fromkeys(ids_of_all(_search_field(rows, field, term, limit) for field in fields)))
 
 
@@ -85,7 +87,7 @@ def _match(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
     column = field.removesuffix("__exact")
     if _is_number(rows, column) and not term.isdecimal():
         return rows.none()
-    return read_by(rows, column, fold(term) if column.endswith("_folded") else term)
+    return filter_in_index(rows, column, fold(term) if column.endswith("_folded") else term)
 
 
 def _ids_by_prefix(rows: QuerySet[Any], column: str, term: str, limit: int) -> QuerySet[Any, Any]:
@@ -146,5 +148,5 @@ def _visible_admins(site: AdminSite, request: HttpRequest) -> Iterator[Any]:
 
 
 def _admin_for_secret(site: AdminSite, request: HttpRequest, text: str) -> Any:
-    """Return the admin that knows what a text is the secret of; None for other texts."""
+    """Return the admin of the rows that a text looks like a secret of; None if it looks like no secret."""
     return next((admin for admin in _visible_admins(site, request) if admin.looks_like_secret(text)), None)

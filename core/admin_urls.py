@@ -8,7 +8,7 @@ from django.contrib.admin import utils
 
 
 def quote_dots() -> None:
-    """Have the admin quote dots in ids, as it does other characters that mean something in a path.
+    """Have the admin quote dots in ids, as it quotes other characters with a meaning in a path.
 
     Browsers resolve `.` and `..` before they send a path, also percent-encoded ones, so that an object with such an id
     would have no page. Django has no setting for what it quotes.

@@ -15,7 +15,7 @@ from core.http.responses import utc_text
 from core.models import AuditEntry
 from core.scrubbing import scrubbed
 
-# Of the filters that an entry about an export tells.
+# Characters of the filters that are kept in the entry about an export.
 _FILTER_LENGTH = 300
 # The columns, with the value of each. Operators see who acted, whoever it was.
 _COLUMNS: dict[str, Callable[[AuditEntry], Any]] = {
@@ -33,7 +33,7 @@ _COLUMNS: dict[str, Callable[[AuditEntry], Any]] = {
     "after": lambda entry: entry.after,
     "request_id": lambda entry: entry.request_id or None,
 }
-# With which a spreadsheet begins a formula.
+# Characters with which a formula begins in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -110,7 +110,7 @@ def delete_many(model: type[models.Model], ids: Sequence[Any]) -> None:
 
 
 def delete_one_by_one(rows: models.QuerySet[Any]) -> int:
-    """Delete rows, and those that refer to them, each row in its own transaction: thousands may refer to one.
+    """Delete rows, and those that refer to them, each in its own transaction, because thousands may refer to one.
 
     Return the number of rows, without those that another process has deleted meanwhile.
     """
@@ -258,8 +258,8 @@ def _run(service: Callable[[], R], *, wait: epoch.Wait | None) -> R:
     raise AssertionError("unreachable")
 
 
-def repeat_after_deadlock(work: Callable[[], R]) -> R:
-    """Do what may be done twice, and do it again if it was the victim of a deadlock."""
+def retry_on_deadlock(work: Callable[[], R]) -> R:
+    """Call an idempotent function, and again if it was the victim of a deadlock. Return what it returns."""
     for remaining in reversed(range(_ATTEMPTS)):
         try:
             return work()

@@ -75,8 +75,8 @@ class UnpaddedRelatedIn(_UnpaddedIn, RelatedIn):
 
 
 ID_LENGTH = 50
-# Parts of a path that browsers and HTTP clients resolve before they send it: with one as its id, a request to delete a
-# key would delete the agent above it.
+# Segments that browsers and HTTP clients resolve before they send a path. No object may have one as its id, because a
+# request to delete a key with the id `..` would delete its agent.
 DOT_SEGMENTS = (".", "..")
 
 
@@ -94,12 +94,12 @@ class IdField(ExactCharField):
 
 
 def stored_time(moment: datetime) -> str:
-    """Return a time as both databases store it, which sorts as times do."""
+    """Return a time as the text that both databases store. These texts sort like the times."""
     return str(moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def parse_stored_time(text: str) -> datetime:
-    """Return the time of a `stored_time`."""
+    """Return the time that `stored_time` wrote as a text."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 

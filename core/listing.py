@@ -49,16 +49,19 @@ class LogList(LargeList[M]):
         return rows_in_order(self._rows, list(ids_of(self._rows)[part]))
 
     def after(self, cursor: Any) -> LogList[M]:
-        """Return the rows with greater ids, ordered by id. The other columns of the order are the same in all rows."""
+        """Return the rows with greater ids, ordered by id.
+
+        A column before the id in the order (`filter_in_index`) has one value, so its direction makes no difference.
+        """
         ascending = [str(term).removeprefix("-") for term in self._rows.query.order_by]
         return LogList(self._rows.filter(pk__gt=cursor).order_by(*ascending))
 
 
-def read_by(rows: QuerySet[M], column: str, value: Any) -> QuerySet[M]:
-    """Filter ordered rows to those that have a value in a column, to be read in an index that begins with it.
+def filter_in_index(rows: QuerySet[M], column: str, value: Any) -> QuerySet[M]:
+    """Filter ordered rows by the value of a column, so that the database reads an index that begins with the column.
 
-    The column is compared as a range, and comes first in the order. With an equality, MariaDB would read a log from its
-    end if it expects many such rows, where those of a tenant that is quiet now are far.
+    The column is compared as a range, and comes first in the order. With an equality, MariaDB may read the whole log
+    from its end instead, because it expects matches there; a tenant that is quiet now has none near the end.
     """
     order = [str(term) for term in rows.query.order_by]
     direction = "-" if order[0].startswith("-") else ""
@@ -67,16 +70,16 @@ def read_by(rows: QuerySet[M], column: str, value: Any) -> QuerySet[M]:
 
 
 def newest_with(log: QuerySet[M], **values: Any) -> QuerySet[M]:
-    """Return the rows of a log that have these values, the newest first. None is no condition.
+    """Return the rows of a log that have these values, the newest first. A value of None is no condition.
 
-    They are read in an index of the first column that has a condition, so the one that fewest rows fit comes first.
+    The first given column decides which index is read (`filter_in_index`), so name the most selective one first.
     """
     given = {name: value for name, value in values.items() if value is not None}
     rows = log.order_by("-id")
     if not given:
         return rows
     first = next(iter(given))
-    return read_by(rows, first, given.pop(first)).filter(**given)
+    return filter_in_index(rows, first, given.pop(first)).filter(**given)
 
 
 class Sample(NamedTuple, Generic[R]):

@@ -16,7 +16,7 @@ _Entry = tuple[datetime, int, Actor, str, AuditChange]
 
 
 class AuditTrail:
-    """Recorded changes, which wait until those before them are written."""
+    """Audit entries that were recorded in any order, and are written in the order of their times."""
 
     def __init__(self, storage: Storage, random: Random) -> None:
         self._storage = storage
@@ -35,7 +35,7 @@ class AuditTrail:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a change, to be written in its turn."""
+        """Record a change, for `write_up_to` to write."""
         self._number += 1  # the order of changes of the same time
         change = AuditChange(object_id, tenant_id, before, after)
         heapq.heappush(self._waiting, (at, self._number, actor, action, change))

@@ -116,7 +116,7 @@ class _Filling:
         return measured
 
     def _creations(self) -> Iterator[tuple[datetime, int, DemoAgent, bool]]:
-        """Yield agents, and keys by their agent: when each was created, its number, the agent, and if it is a key."""
+        """Yield agents and keys as their creation time, a distinct number, the agent, and whether it is a key of it."""
         agents = self._population.agents
         for agent in agents:
             yield agent.row.created_at, agent.number, agent, False

@@ -153,7 +153,7 @@ def clean() -> None:
 
 @contextmanager
 def without_constraint_checks() -> Iterator[None]:
-    """Let MariaDB not look for each row that a new one refers to, or may be a duplicate of: these are made to fit."""
+    """Switch off MariaDB's foreign key and unique checks, because the made-up rows satisfy them."""
     if connection.vendor != "mysql":
         yield
         return
@@ -171,5 +171,5 @@ def _set_checks(value: int) -> None:
 
 @transactional_and_propagated
 def _invalidate_keys() -> None:
-    """Make workers forget all keys."""
+    """Make workers drop all cached keys."""
     epoch.invalidate(epoch.EVERYTHING)

@@ -63,7 +63,7 @@ class Verifications:
         self._first_kept_period = self._period_of(start_of(context.now, HOUR) - FIVE_MINUTES_KEPT_FOR)
         periods = range(2 * _PERIODS_OF_DAY)
         self._stored_starts = [stored_time(self._start_of(period)) for period in periods]
-        # The sum of how busy the periods before each are.
+        # For each period, the sum of `_BUSY` over the periods before it.
         self._busy_before = [0, *accumulate(_BUSY[period // _PERIODS_OF_HOUR % 24] for period in periods)]
         self._of_agents: Counter[tuple[str, int]] = Counter()
         self._of_tenants: Counter[tuple[str, int]] = Counter()

@@ -12,8 +12,8 @@ from operations.models import BulkOperation
 
 Kind = BulkOperation.Kind
 
-# The permission to make the change of one object, which operators need for one of many. A kind that is not in it, no
-# operator may start.
+# The permission to change one object, which operators also need to change many. No operator may start a kind without
+# an entry here.
 PERMISSIONS: dict[Kind, str] = {
     Kind.DISABLE_KEYS: "apikeys.disable_apikey",
     Kind.ENABLE_KEYS: "apikeys.enable_apikey",

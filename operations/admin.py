@@ -35,7 +35,7 @@ SHOWN_OUTCOMES = 500
 
 
 class TypedNumberField(forms.IntegerField):
-    """A number that somebody types to confirm it. A text that is no number is None, which is another number."""
+    """A number that somebody types to confirm it. Other texts are None, which the service refuses as a wrong number."""
 
     def to_python(self, value: Any) -> int | None:
         try:

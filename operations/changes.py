@@ -18,7 +18,7 @@ from tenants.models import Tenant, TenantStatus
 Kind = BulkOperation.Kind
 Result = Outcome.Result
 
-# A change of the objects with some ids, which returns an unsaved outcome for each, in their order.
+# A function that changes the objects with these ids, and returns an unsaved outcome for each id, in the same order.
 Apply = Callable[[Actor, Sequence[str]], list[Outcome]]
 
 
@@ -41,7 +41,7 @@ def _set_key_status(status: KeyStatus) -> Apply:
 
 
 def _one_by_one(rows: Any, change: Callable[[Actor, Any], bool]) -> Apply:
-    """Return a change of rows of a manager one by one. `change` returns False for a row that needs none.
+    """Return a function that changes a manager's rows one by one. `change` returns False for a row that needs none.
 
     The services refuse an object before they write anything, so the others are not affected.
     """

@@ -17,7 +17,7 @@ from operations.preview import TYPED_BEYOND, preview_selection
 from operations.selections import Kind, Selection
 from tenants.models import Membership, Tenant
 
-# Tenants that the page names because their owners cannot be deleted.
+# Owned tenants that the page lists at most, to say why their owners cannot be deleted.
 _MAX_OWNED = 100
 
 
@@ -37,7 +37,7 @@ class _BySelection(NamedTuple):
 
 
 class _Users:
-    """The deletion of users with what is theirs. Of those who own tenants it is refused."""
+    """The deletion of users with what is theirs. It is refused for users who own tenants."""
 
     def impact(self, ids: Sequence[str]) -> DeletionImpact:
         factors = [method.rows for method in METHODS.values() if method.is_factor]

@@ -35,7 +35,7 @@ class Preview(NamedTuple):
 
     @property
     def affected(self) -> int:
-        """The number of objects that are changed, or deleted with what is in them."""
+        """The number of objects that are changed, or deleted together with what is in them."""
         contained = {Kind.DELETE_TENANTS: self.agents + self.keys, Kind.DELETE_AGENTS: self.keys}
         return self.objects + contained.get(self.kind, 0)
 
@@ -66,7 +66,7 @@ def _calls_of_last_hour(tenant_ids: Sequence[str]) -> int:
 
 
 def _calls_of_today(selection: Selection) -> int:
-    """Return the calls of agents or keys, or of their owner, who may have a million of them."""
+    """Return the calls of agents or keys; of a filter those of the tenant or agent, which may have a million keys."""
     subjects: Sequence[str] = selection.ids or [selection.agent_id or selection.tenant_id]
     rows = DailyUse.unscoped.filter(subject__in=subjects, day=timezone.now().date())
     return rows.aggregate(number=Sum("uses"))["number"] or 0

@@ -25,7 +25,8 @@ from operations.models import BulkOperation
 from tenants.models import Tenant
 
 MAX_IDS = 10_000
-# What no text in a database contains. An imported id may contain what nobody sees, such as U+200B.
+# NUL and surrogates, which neither database stores. Other invisible characters are allowed, because imported ids may
+# contain them.
 _NOT_STORED = re.compile("[\0\ud800-\udfff]")
 Kind = BulkOperation.Kind
 
@@ -66,9 +67,9 @@ class Selection(NamedTuple):
         )
 
     def frozen(self) -> Selection:
-        """Return the selection as of now, unless it has a time, and without duplicate ids.
+        """Return the selection with sorted, distinct ids, and with the current time if `created_before` is not set.
 
-        Raise Invalid if the operation cannot have it.
+        Raise Invalid if the operation does not support it.
         """
         self._check()
         return self._replace(ids=tuple(sorted(set(self.ids))), created_before=self.created_before or timezone.now())
@@ -125,7 +126,7 @@ class Selection(NamedTuple):
         return len(self.ids) or self.rows().count()
 
     def ids_after(self, cursor: str, limit: int) -> Sequence[str]:
-        """Return the next ids after one, in the order of ids."""
+        """Return at most `limit` of the ids after `cursor`, in their order."""
         if self.ids:
             return [each for each in self.ids if each > cursor][:limit]
         return list(self.rows().filter(pk__gt=cursor).values_list("pk", flat=True)[:limit])

@@ -33,8 +33,8 @@ def outcomes_of(operation: BulkOperation, *, only_failed: bool = False) -> Query
 def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> BulkOperation:
     """Queue an operation on the objects that are selected now, and return it.
 
-    If its preview says that the number of affected objects has to be typed, `typed` has to be that. Raise Forbidden,
-    and Invalid for a selection of nothing and for another number.
+    `typed` is the number of affected objects, if the preview says that it has to be typed. Raise Forbidden, and Invalid
+    for a selection of nothing and for a wrong number.
     """
     _check_permission(actor, selection.kind)
     frozen = selection.frozen()

@@ -51,8 +51,10 @@ class MemberForm(ConcurrentForm):
 
 
 class MemberForms(PaginationInlineFormSet):
+    """The forms of a page of members."""
+
     def get_page_num(self) -> int:
-        """Return the requested page; the first, if a text like ² or of thousands of digits is requested."""
+        """Return the requested page; the first for a text that `isnumeric` accepts and `int` refuses, such as ²."""
         try:
             return int(super().get_page_num())
         except ValueError:
@@ -60,7 +62,7 @@ class MemberForms(PaginationInlineFormSet):
 
 
 class Members(_MembershipInline):
-    """The tenant's members, by pages, because a request may have only so many fields.
+    """The tenant's members, in pages, because Django limits the number of fields of a request.
 
     Users are shown as text, because each choice field would cost a query.
     """

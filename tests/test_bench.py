@@ -130,8 +130,8 @@ class TestFailures:
             self.attempt(monkeypatch, Wrong("the first"), Wrong("the second"))
 
 
-# Cases that the committed results, which are of one whole run, have not: younger ones, or those that failed in it.
-LEFT_OUT = {"console_tenant"}  # other work began beside it
+# Cases that the committed results, which are of one whole run, lack: newer ones, and those that failed in it.
+LEFT_OUT = {"console_tenant"}  # failed, because other work began on the machine
 
 
 class TestDocuments:

@@ -233,7 +233,7 @@ def begin_case(module_data: Original[Data], db: None, subtests: pytest.Subtests)
     @contextmanager
     def begin(title: str) -> Iterator[Data]:
         block = transaction.atomic()
-        vars(block)["_from_testcase"] = True  # as Django's own tests have it, so that a durable block may be inside
+        vars(block)["_from_testcase"] = True  # as TestCase does, so that a durable atomic block may be nested
         with subtests.test(title), block:
             yield module_data.copy()
             transaction.set_rollback(True)

@@ -25,7 +25,7 @@ def read_secret() -> str:
 
 @transactional_and_propagated
 def issue_into(file: SecretFile, issue: Callable[[], Sequence[IssuedKey]]) -> Sequence[IssuedKey]:
-    """Issue secrets, and write them into a file, a line each, before that commits. Raise OSError without issuing any.
+    """Issue secrets, and write them to a file, a line each, before the commit. Raise OSError without issuing any.
 
     In the other order, secrets would be lost with whatever ends the command in between.
     """
@@ -35,9 +35,9 @@ def issue_into(file: SecretFile, issue: Callable[[], Sequence[IssuedKey]]) -> Se
 
 
 def issue_and_show(issue: Callable[[], Sequence[IssuedKey]], show: Callable[[Sequence[IssuedKey]], None]) -> None:
-    """Issue secrets, and show them before that commits: who interrupts what `show` waits for has issued none.
+    """Issue secrets, and show them before the transaction commits, so that an interrupted `show` issues none.
 
-    Raise CommandError if the database takes the change back afterwards, because what was shown cannot be replaced.
+    Raise CommandError if the transaction is rolled back afterwards: a retry would show other secrets after these.
     """
     was_shown = False
 
@@ -45,7 +45,7 @@ def issue_and_show(issue: Callable[[], Sequence[IssuedKey]], show: Callable[[Seq
     def issue_once() -> None:
         nonlocal was_shown
         if was_shown:
-            raise CommandError("The database took this back after it was shown. Nothing has changed; run it again")
+            raise CommandError("The change was rolled back after the key was shown. Nothing has changed; run it again")
         issued = issue()
         was_shown = True
         show(issued)

@@ -88,7 +88,7 @@ class Output:
         self._print(self._console, Text("\n").join(lines))
 
     def flush(self) -> None:
-        """Hand over what was written. Raise OSError if nobody takes it."""
+        """Flush standard output. Raise OSError if its reader is gone."""
         self._stdout.flush()
 
     def tell(self, text: str, ending: str = "\n") -> None:

@@ -22,15 +22,15 @@ from apikeys import durations, notices, outcomes, recount, refusals, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency, servers
 from core.audit_chain import retention
-from core.db import repeat_after_deadlock
+from core.db import retry_on_deadlock
 from core.undo import restoring
 from operations.services import sweep as sweep_operations
 
 log = logging.getLogger("maim.server")
 
 
-# What is swept, in this order, by what the log calls it. Each part may be done twice.
-PARTS: dict[str, Callable[[], int]] = {
+# The sweeps in their order, by the name of their rows in the log. Each is idempotent, so it may be retried.
+_SWEEPS: dict[str, Callable[[], int]] = {
     "sessions": sweep_sessions,
     "personal access tokens": sweep_tokens,
     "addresses of sign-ins": sweep_addresses,
@@ -66,7 +66,7 @@ def sweep() -> dict[str, int]:
     Tell of keys that expire soon, too.
     """
     notices.notify_expiries()
-    swept = {name: repeat_after_deadlock(part) for name, part in PARTS.items()}
+    swept = {kind: retry_on_deadlock(sweep_kind) for kind, sweep_kind in _SWEEPS.items()}
     SessionStore.clear_expired()
     if any(swept.values()):
         log.info("swept %s", ", ".join(f"{number} {kind}" for kind, number in swept.items()))

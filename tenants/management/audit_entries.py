@@ -48,7 +48,7 @@ def filter_entries(options: Mapping[str, Any], lookup: TenantLookup) -> QuerySet
 
 
 def chosen_filters(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options by which `filter_entries` was told to filter."""
+    """Return the given options of `add_filters`, by which `filter_entries` filters."""
     names = ("tenant", "user", "kind", "action", "object", "request", "since", "until")
     return {name: options[name] for name in names if options[name] is not None}
 

@@ -50,7 +50,8 @@ class Objects:
     bob: Person
     values: dict[str, str]
     rows: dict[type[models.Model], list[Any]]
-    # Those that delete and restore the rows of some kinds. The ORM would take longer to write them than to run them.
+    # The statements that delete and restore the rows of these kinds. They are kept because building them with the ORM
+    # takes longer than running them.
     _deleting: dict[tuple[type[models.Model], ...], Statements] = field(default_factory=dict)
     _restoring: dict[tuple[type[models.Model], ...], Statements] = field(default_factory=dict)
 
@@ -64,11 +65,11 @@ class Objects:
 
     def prepare(self, kinds: tuple[type[models.Model], ...]) -> None:
         """Delete and restore the rows of these kinds once, and keep the statements."""
-        with _noted() as self._deleting[kinds]:
+        with _recorded() as self._deleting[kinds]:
             for kind in reversed(kinds):
                 rows = kind._base_manager.filter(pk__in=[row.pk for row in self.rows[kind]])
                 rows._raw_delete(DEFAULT_DB_ALIAS)  # the kinds list the cascades
-        with _noted() as self._restoring[kinds]:
+        with _recorded() as self._restoring[kinds]:
             for kind in kinds:
                 if kind._meta.parents:  # which `bulk_create` does not take
                     for row in self.rows[kind]:
@@ -78,15 +79,15 @@ class Objects:
 
 
 @contextmanager
-def _noted() -> Iterator[Statements]:
-    """Note the statements of a block, which are a transaction."""
+def _recorded() -> Iterator[Statements]:
+    """Run a block in a transaction, and yield the list to which its statements are appended."""
     statements: Statements = []
 
-    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    def record(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         statements.append((sql, params))
         return execute(sql, params, many, context)
 
-    with transaction.atomic(), connection.execute_wrapper(note):
+    with transaction.atomic(), connection.execute_wrapper(record):
         yield statements
 
 

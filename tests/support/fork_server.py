@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-# Those that need no settings, and do not look at the environment when they are imported.
+# Only libraries whose import needs no settings and does not read the environment.
 LIBRARIES = (
     "cryptography.fernet",
     "django.contrib.admin.options",
@@ -47,7 +47,7 @@ LIBRARIES = (
 
 
 def main() -> None:
-    """Serve requests until standard input is closed. Return in a fork, when it has become the program."""
+    """Serve requests until standard input is closed. In a fork, run the program and return after it."""
     for name in LIBRARIES:
         with suppress(ImportError):  # of packages that embedded installations do without
             import_module(name)
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def become(arguments: Sequence[str], environment: dict[str, str], output: str, errors: str) -> None:
-    """Run a program of Python's, whose arguments are those of `python`."""
+    """Turn this process into a Python program, with the arguments of `python`."""
     for path, stream, flags in (
         (os.devnull, 0, os.O_RDONLY),
         (output, 1, os.O_WRONLY | os.O_APPEND | os.O_CREAT),

@@ -29,7 +29,7 @@ class Operator:
     client: SurfaceClient
 
     def begin_session(self) -> None:
-        """Let the session begin now, however long ago the operator signed in."""
+        """Start the session anew, so that it does not expire although the operator signed in long ago."""
         session = self.client.session
         admin_sessions.begin(session)
         session.save()

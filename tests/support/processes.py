@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from tests.support.instances import WAIT, wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
-# That a command may take at most, which is far more than any takes.
+# The timeout of a command, which is far more than any takes.
 SECONDS = 10 * WAIT
 _fork_server: _ForkServer | None = None
 
@@ -32,7 +32,7 @@ class Process(Protocol):
 
 
 def start(arguments: Sequence[str], environment: dict[str, str], log: Path) -> Process:
-    """Start a program of Python's, which adds its output and errors to a log."""
+    """Start a Python program that appends its output and errors to a log."""
     if _fork_server is not None:
         log.touch()
         return _Fork(_fork_server, arguments, environment, log, log)
@@ -42,7 +42,7 @@ def start(arguments: Sequence[str], environment: dict[str, str], log: Path) -> P
 
 
 def run(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a program of Python's, and return its exit status, output and errors."""
+    """Run a Python program, and return its exit status, output and errors."""
     command = [sys.executable, *arguments]
     if _fork_server is None:
         return subprocess.run(
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.Com
 @contextmanager
 def forking() -> Iterator[None]:
     """Fork all processes that are started in the block, which takes half the time of new ones."""
-    global _fork_server  # noqa: PLW0603  # of this process
+    global _fork_server  # noqa: PLW0603  # one fork server serves all tests of this process
     previous, _fork_server = _fork_server, _ForkServer()
     try:
         yield

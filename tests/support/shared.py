@@ -30,7 +30,7 @@ def _register_bob(shared: Shared) -> Any:
     return bob
 
 
-# Each after those that it is made with.
+# In the order in which they are made: each after those that it needs.
 _MAKERS: Makers = {
     "alice": lambda shared: register("alice"),
     "bob": _register_bob,
@@ -38,10 +38,10 @@ _MAKERS: Makers = {
     "olivia": lambda shared: sign_in("olivia"),
     "agent": lambda shared: make_agent(shared["alice"].tenant),
 }
-# Those that are made without Alice, whom a module may have of its own.
+# Those that do not need Alice. Others are shared only with the shared Alice, because a module may define its own.
 WITHOUT_ALICE = ("charlie", "olivia")
 
 
 def makers_of(module: ModuleType) -> Makers:
-    """Return how everything is made that the tests of a module may share. A module adds its own in `SHARED`."""
+    """Return the functions that make what a module's tests may share, by fixture. A module adds its own in `SHARED`."""
     return {**_MAKERS, **getattr(module, "SHARED", {})}
