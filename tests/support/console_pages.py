@@ -49,6 +49,7 @@ COUNTED = {
     re.escape(f"{url(ApiKey)}?unused="): "use is in no index, because each use of a key would change it",
     re.escape(f"{url(ApiKey)}?status=expired"): "keys past their time are stored as active, and looked for among these",
     "/admin/(agents/agent|apikeys/apikey)/.*/change/.span=day": "an hour is the sum of its five minutes, by outcome",
+    "/admin/tenants/tenant/.*/delete/": "the calls of the last hour are the sum of its minutes, by outcome",
 }
 
 
