@@ -90,7 +90,7 @@ class Load:
         output = self._wrk(base, seconds, self._mode, self._file, self._next)
         told = json.loads(output.splitlines()[-1])
         if told.pop("failures"):
-            raise Wrong(f"failures:\n{output}")
+            raise Wrong(f"requests failed:\n{output}")
         if not told["requests"]:
             raise Wrong(f"no request was answered within {seconds} s")
         self._next += told["requests"] + self._clients

@@ -85,7 +85,9 @@ def notes(document: dict[str, Any]) -> list[str]:
         found.append(
             f"To resolve a config takes {resolve['ms']:.2f} ms of processor time (at most {resolve['at_most']})."
         )
-    found += [f"{name} was not measured: {reason}" for name, reason in document["not_measured"].items()]
+    # Without the output of wrk, which is below the first line.
+    reasons = {name: reason.partition("\n")[0].rstrip(":") for name, reason in document["not_measured"].items()}
+    found += [f"{name} was not measured: {reason}" for name, reason in reasons.items()]
     return found
 
 

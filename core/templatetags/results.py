@@ -1,4 +1,4 @@
-"""The table of an admin list. The theme's own makes all headers again for each row, and so takes twice the time."""
+"""The table of an admin list. Unlike the theme's tag, it renders the headers once and not for each row."""
 
 from __future__ import annotations
 
