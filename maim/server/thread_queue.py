@@ -21,11 +21,13 @@ MAX_WAITING = 1000
 # The weight of the newest interval in the average of the intervals between two ends.
 _WEIGHT = 0.1
 
+# So few threads may always run. One computes while the database answers the other.
+FEWEST_THREADS = 2
+LOOK_EVERY_SECONDS = 0.02
+# With less of a core for this process, threads mostly wait, and more of them serve more.
+MAX_CORE = 0.7
 # While the event loop is late by more than this, threads leave it too little of the interpreter.
 MAX_LAG_SECONDS = 0.03
-LAG_EVERY_SECONDS = 0.02
-# So few threads may always run. Those that compute leave the event loop a third of the interpreter.
-FEWEST_THREADS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,16 +66,16 @@ class ThreadQueue:
     """The threads of a surface, on one event loop. Requests that find none free wait in order.
 
     A thread that ends a request begins the next by itself, because the event loop of a busy worker would be slow to
-    hand it one. Threads that compute compete with the event loop for the interpreter, and many of them serve no more
-    requests than a few. So fewer are used while the event loop is late, and all while it is on time, as it is when they
-    wait for the database. Those that say that they wait (core.waiting) are not counted among them.
+    hand it one. Threads that compute compete for the interpreter with each other and with the event loop, and many of
+    them serve fewer requests than two. So more are used only while requests wait and the process computes little, as it
+    does when its threads wait for the database. Those that say that they wait (core.waiting) are not counted.
     """
 
     def __init__(self, surface: Surface) -> None:
         self._most = surface.threads
         self._threads = ThreadPoolExecutor(surface.threads, surface.name, belong_to, (self,))
         self._lock = threading.Lock()  # of what follows, which threads change, too
-        self._limit = surface.threads
+        self._limit = min(FEWEST_THREADS, surface.threads)
         self._running = 0
         self._blocked = 0  # the threads that wait
         self._waiting: deque[_Call] = deque()
@@ -82,6 +84,7 @@ class ThreadQueue:
         self._interval = 0.0
         self._last_end = time.monotonic()
         self._watch: asyncio.TimerHandle | None = None
+        self._spent = 0.0  # the processor's seconds at the last look
 
     @property
     def is_overloaded(self) -> bool:
@@ -161,7 +164,7 @@ class ThreadQueue:
     def _begin(self, call: _Call) -> bool:
         """Begin a call in a free thread, or let it wait. Return whether it has begun."""
         if self._running >= FEWEST_THREADS:
-            self._watch_lag()
+            self._look_later()
         with self._lock:
             if self._running >= self._limit or not self._is_free():
                 self._waiting.append(call)
@@ -204,29 +207,34 @@ class ThreadQueue:
                 return False
             return True
 
-    def _watch_lag(self) -> None:
-        """Look at the event loop's lag now and then, until few threads run and all may be used."""
+    def _look_later(self) -> None:
+        """Look at the threads every now and then until few of them run and nothing waits."""
         if self._watch is None:
             loop = asyncio.get_running_loop()
-            due = loop.time() + LAG_EVERY_SECONDS
-            self._watch = loop.call_at(due, self._adjust, loop, due)
+            due = loop.time() + LOOK_EVERY_SECONDS
+            self._spent = time.process_time()
+            self._watch = loop.call_at(due, self._look, loop, due)
 
-    def _adjust(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Use fewer threads if the event loop was late, and more if it was on time."""
-        is_late = loop.time() - due > MAX_LAG_SECONDS
+    def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """Let fewer threads run if they compute, or if the event loop is late, and else more if requests wait."""
+        lag = loop.time() - due
+        core = (time.process_time() - self._spent) / (LOOK_EVERY_SECONDS + lag)
         with self._lock:
-            if is_late:
-                self._limit = max(FEWEST_THREADS, min(self._limit, self._running) // 2)
-            else:
-                self._limit = min(self._most, self._limit + 1)
+            if lag > MAX_LAG_SECONDS:
+                self._limit = min(self._limit, self._running) // 2
+            elif core > MAX_CORE:
+                self._limit -= 1
+            elif self._waiting:
+                self._limit += 1
+            self._limit = min(max(FEWEST_THREADS, self._limit), self._most)
             begin = None
-            # Beyond the limit, too: otherwise threads that only wait could keep everybody else waiting.
-            if self._waiting and self._is_free():
+            # Beyond the limit, too, if none has ended: threads that only wait shall not keep all others waiting.
+            if self._waiting and self._last_end < due - LOOK_EVERY_SECONDS and self._is_free():
                 self._running += 1
                 begin = self._take()
-            is_quiet = self._running <= FEWEST_THREADS and not self._waiting and self._limit == self._most
+            is_quiet = self._running <= FEWEST_THREADS and not self._waiting
         if begin is not None:
             self._threads.submit(self._work, begin)
         self._watch = None
         if not is_quiet:
-            self._watch_lag()
+            self._look_later()

@@ -250,6 +250,32 @@ def test_requests_of_one_turn_of_the_event_loop_count_each_other(monkeypatch: py
     run(scenario)
 
 
+class TestNumberOfThreads:
+    """Two threads take requests, and more while those that take them mostly wait."""
+
+    async def limit_after_some_looks(self, surface: Surface) -> int:
+        """Return how many threads may run after requests have waited for a while."""
+        tasks = [surface.send(name) for name in ("a", "b", "c")]
+        await asyncio.sleep(5 * thread_queue.LOOK_EVERY_SECONDS)
+        limit = surface.queue._limit
+        surface.release("a", "b", "c")
+        await asyncio.gather(*tasks)
+        return limit
+
+    @pytest.mark.parametrize(("max_core", "limit"), [(0, 1), (1_000, THREADS)], ids=["compute", "wait"])
+    def test_more_threads_run_only_while_threads_wait(
+        self, monkeypatch: pytest.MonkeyPatch, max_core: float, limit: int
+    ) -> None:
+        monkeypatch.setattr(thread_queue, "FEWEST_THREADS", 1)
+        monkeypatch.setattr(thread_queue, "MAX_LAG_SECONDS", 10)
+        monkeypatch.setattr(thread_queue, "MAX_CORE", max_core)
+
+        async def scenario(surface: Surface) -> None:
+            assert await self.limit_after_some_looks(surface) == limit
+
+        run(scenario)
+
+
 class TestLateEventLoop:
     """Threads that compute leave the event loop too little of the interpreter."""
 
@@ -261,7 +287,7 @@ class TestLateEventLoop:
     def test_fewer_threads_take_requests(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def scenario(surface: Surface) -> None:
             running = await surface.fill()
-            await asyncio.sleep(5 * thread_queue.LAG_EVERY_SECONDS)
+            await asyncio.sleep(5 * thread_queue.LOOK_EVERY_SECONDS)
             surface.release("a", "b")
             await asyncio.gather(*running)
             both = [surface.send("c"), surface.send("d")]
@@ -275,7 +301,7 @@ class TestLateEventLoop:
         run(scenario)
 
     def test_threads_that_say_that_they_wait_are_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(thread_queue.ThreadQueue, "_watch_lag", lambda self: None)  # so that it lets none in
+        monkeypatch.setattr(thread_queue.ThreadQueue, "_look_later", lambda self: None)  # so that it lets none in
 
         async def scenario(surface: Surface) -> None:
             surface.queue._limit = 1
@@ -296,7 +322,7 @@ class TestLateEventLoop:
         run(scenario)
 
     def test_thread_that_begins_to_wait_lets_a_queued_request_begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(thread_queue.ThreadQueue, "_watch_lag", lambda self: None)
+        monkeypatch.setattr(thread_queue.ThreadQueue, "_look_later", lambda self: None)
 
         async def scenario(surface: Surface) -> None:
             surface.queue._limit = 1
@@ -331,7 +357,7 @@ class TestLateEventLoop:
         async def scenario(surface: Surface) -> None:
             patient = surface.send("a")
             while "a" not in surface.begun:
-                await asyncio.sleep(thread_queue.LAG_EVERY_SECONDS)
+                await asyncio.sleep(thread_queue.LOOK_EVERY_SECONDS)
             surface.release("b", "c")
 
             assert list(await asyncio.gather(surface.send("b"), surface.send("c"))) == ["b", "c"]
