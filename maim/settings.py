@@ -339,7 +339,5 @@ LOGGING: dict[str, Any] = {
         # It would log the ids of credentials.
         "fido2": {"level": "WARNING"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        # maim.server logs starts and stops itself.
-        "_granian": {"handlers": [], "level": "ERROR", "propagate": True},
     },
 }

@@ -28,7 +28,7 @@ class PrivateApi:
 HANDLER, MODEL_ADMIN = "django.core.handlers.base.BaseHandler", "django.contrib.admin.options.ModelAdmin"
 CONNECTION, REDIS = "django.db.backends.base.base.BaseDatabaseWrapper", "redis.connection.AbstractConnection"
 ADMIN_UTILS = "django.contrib.admin.utils"
-SCHEMA, GRANIAN = "drf_spectacular.openapi.AutoSchema", "granian._granian"
+SCHEMA = "drf_spectacular.openapi.AutoSchema"
 SURFACES, OPERATORS = "core.http.surfaces.SurfaceHandler", "core.admin_base.OperatorAdmin"
 COMPILER, MODEL_ROWS = "django.db.models.sql.compiler.SQLCompiler", "django.db.models.query.ModelIterable.__iter__"
 PREPARED, PREPARED_WRITES = "core.prepared.prepared_query", "core.prepared_writes.PreparedWrites"
@@ -409,42 +409,6 @@ PRIVATE_APIS = [
         "Django's cache must follow the primary too",
         "self, params",
         used_by="django_redis.pool.ConnectionFactory.get_or_create_connection_pool",
-    ),
-    # ---- Granian
-    PrivateApi(
-        "maim.server.rsgi.Application",
-        "calls",
-        f"{GRANIAN}.RSGIHeaders",
-        "get_all",
-        "a repeated header becomes one CGI variable",
-    ),
-    *(
-        PrivateApi(
-            "maim.server.rsgi.Application",
-            "reads",
-            f"{GRANIAN}.RSGIHTTPScope",
-            name,
-            "the WSGI environ of a request is made from it",
-        )
-        for name in ("client", "headers", "http_version", "method", "path", "query_string")
-    ),
-    PrivateApi(
-        "maim.server.worker.answer_sigterm_once",
-        "replaces",
-        "granian._signals",
-        "set_main_signals",
-        "a thread calls the SIGTERM handler that the main process sets",
-        "interrupt_handler, reload_handler",
-        used_by="granian.server.common",
-    ),
-    PrivateApi(
-        "maim.server.worker.leave_sigterm_to_the_loop",
-        "relies on",
-        "granian._signals",
-        "set_loop_signals",
-        "the event loop of an RSGI worker answers SIGTERM itself",
-        "loop",
-        used_by="granian.server.mp",
     ),
     # ---- prometheus_client, and Python's own regex parser
     PrivateApi(

@@ -61,7 +61,7 @@ IDENTITY_COMPARISONS = {
     "legacy/bridge/row_diff.py": {"target is existing"},
     "legacy/removals.py": {"importer is self._importers.users"},
     "core/tests/test_db.py": {"connection.connection is not broken"},
-    "maim/server/tests/test_rsgi.py": {"connection.sock is first"},
+    "maim/server/tests/test_application.py": {"connection.sock is first"},
     "maim/server/tests/test_verdict_counts.py": {"threading.current_thread() is not threading.main_thread()"},
     "accounts/tests/test_credential_races.py": {
         "change is not set_password_in_shell",

@@ -23,7 +23,7 @@ from core.http.surfaces import INTERNAL, PUBLIC, handler_of
 from internal_api import fastpath
 from internal_api.fastpath import Handler, Request
 from maim.wsgi import application
-from tests.support.fastpath import Headers, reply_to
+from tests.support.fastpath import headers_of, reply_to
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
 
@@ -150,7 +150,7 @@ class Data:
     def match(self, request: RawRequest) -> Handler | None:
         """Return the request's handler on the fast path."""
         content = request.content(self.secrets)
-        headers = Headers(list(request.all_headers(self.secrets).items()))
+        headers = headers_of(request.all_headers(self.secrets).items())
         return fastpath.match(Request(request.method, request.path, "", str(request.port), headers, content))
 
     def served(self, request: RawRequest) -> Response:

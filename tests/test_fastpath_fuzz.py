@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,10 +31,10 @@ from apikeys.verification.limits import InMemoryLimiter
 from core.http.surfaces import INTERNAL, handler_of
 from internal_api import fastpath
 from internal_api.fastpath import Batches, Reply, Request
-from maim.server.rsgi import InternalApplication
+from maim.server.application import InternalApplication
 from tests.support.client import SurfaceClient
 from tests.support.examples import TIMES
-from tests.support.fastpath import Headers
+from tests.support.fastpath import Answered
 from tests.support.odd_requests import OddRequest, OddRequests, RequestData, smallest
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
@@ -48,29 +47,6 @@ PARSE_HEADERS = (("content-type", "application/json"), ("content-length", "38"))
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 VOLATILE_FIELDS = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')
 MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
-
-
-class Protocol:
-    """A protocol like Granian's, which has the body and stores the response."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.reply: Reply | None = None
-
-    async def __call__(self) -> bytes:
-        return self._body
-
-    async def __aiter__(self) -> Any:
-        half = len(self._body) // 2
-        for chunk in (self._body[:half], self._body[half:]):
-            yield chunk
-
-    async def client_disconnect(self) -> None:
-        """Wait for ever, because the client stays."""
-        await asyncio.Event().wait()
-
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.reply = Reply(status, headers, body)
 
 
 class OneThread(ThreadPoolExecutor):
@@ -114,18 +90,17 @@ class TwoWays:
         self.loop.close()
 
     def served(self, request: OddRequest) -> Response:
-        protocol = Protocol(request.body)
+        exchange = self._exchange(request)
 
         def serve() -> Reply:
-            answering = self._application.__rsgi__(self._scope(request), protocol)  # type: ignore[arg-type]  # doubles
-            self.loop.run_until_complete(answering)
-            assert protocol.reply is not None
-            return protocol.reply
+            self.loop.run_until_complete(self._application.respond(exchange))
+            assert exchange.reply is not None
+            return exchange.reply
 
         return self._rolled_back(serve, request)
 
     def django(self, request: OddRequest) -> Response:
-        environ = self._application._environ(self._scope(request), request.body)
+        environ = self._application._environ(self._exchange(request))
         begun: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -143,15 +118,8 @@ class TwoWays:
         return served != django or served.status >= 500
 
     @staticmethod
-    def _scope(request: OddRequest) -> Any:
-        return SimpleNamespace(
-            method=request.method,
-            path=request.path,
-            query_string=request.query,
-            headers=Headers(request.headers),
-            client="127.0.0.1:54321",
-            http_version="1.1",
-        )
+    def _exchange(request: OddRequest) -> Answered:
+        return Answered(request.method, f"{request.path}?{request.query}", request.headers, request.body)
 
     @staticmethod
     def _rolled_back(respond: Callable[[], Reply], request: OddRequest) -> Response:

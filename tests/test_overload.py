@@ -78,7 +78,7 @@ class TestDawdling:
 
     def test_connection_whose_headers_do_not_arrive_in_time_is_closed(self, hasty: MaimServer, surface: str) -> None:
         with send(port_of(hasty, surface), "GET /health HTTP/1.1\nHost: localhost\nX-Any: ") as connection:
-            connection.settimeout(10)  # Granian by itself would wait for 30 seconds
+            connection.settimeout(10)
 
             assert connection.recv(1) == b""
 

@@ -134,7 +134,7 @@ class TestStart:
 class TestRecovery:
     @pytest.mark.parametrize("surface", ["public", "internal"])
     def test_killed_worker_is_restarted_each_time(self, restarting_server: MaimServer, surface: str) -> None:
-        for _ in range(3):  # Granian gives up on a worker that dies twice in seconds; then the group restarts
+        for _ in range(3):
             before = restarting_server.workers(surface)
 
             os.kill(before[-1], signal.SIGKILL)

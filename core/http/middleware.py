@@ -22,7 +22,6 @@ from core.http.responses import problem_response
 from core.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
 from core.text import printable
 
-_HTTP_1_0 = ("HTTP/1.0", "HTTP/1")  # the second is Granian's
 access_log = logging.getLogger("maim.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -95,7 +94,7 @@ class SurfaceMiddleware:
 
     def _host_refusal(self, request: HttpRequest) -> DomainError | None:
         host = request.META.get("HTTP_HOST")
-        if host is None and request.META["SERVER_PROTOCOL"] not in _HTTP_1_0:
+        if host is None and request.META["SERVER_PROTOCOL"] != "HTTP/1.0":
             return Invalid({"Host": [_("The Host header is missing")]})
         if host is not None and "," in host:  # how CGI has several headers of one name
             return Invalid({"Host": [_("There is more than one Host header")]})

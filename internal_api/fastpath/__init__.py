@@ -15,13 +15,13 @@ Django: another method or media type, a browser's headers, a body that the views
 """
 
 from internal_api.fastpath.agents import AgentHandler, match_agent_request
-from internal_api.fastpath.base import Handler, Request
+from internal_api.fastpath.base import Handler, Headers, Request
 from internal_api.fastpath.batches import Batches
 from internal_api.fastpath.keys import KeyAuthHandler, ParseKeyHandler, match_key_request
 from internal_api.fastpath.replies import Reply
 from internal_api.fastpath.reports import HeartbeatHandler, UsageLogHandler, match_report
 
-__all__ = ["HANDLERS", "Batches", "Handler", "Reply", "Request", "match"]
+__all__ = ["HANDLERS", "Batches", "Handler", "Headers", "Reply", "Request", "match"]
 
 HANDLERS: tuple[type[Handler], ...] = (KeyAuthHandler, ParseKeyHandler, AgentHandler, HeartbeatHandler, UsageLogHandler)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 from apikeys import verification
 from core.http import hosts, metrics, request_id
@@ -14,13 +14,35 @@ from core.http.request_context import RequestContext
 from internal_api.fastpath.replies import Reply, unavailable_reply
 
 
-class Headers(Protocol):
-    """The headers of a request by their lower-case names, as Granian has them."""
+class Headers:
+    """The headers of a request by their lower-case names."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        values: dict[str, list[bytes]] = {}
+        for name, value in headers:
+            lower = name.decode("latin-1").lower()
+            if lower in values:
+                values[lower].append(value)
+            else:
+                values[lower] = [value]
+        self._values = values
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def names(self) -> Iterable[str]:
+        return self._values
+
+    def get(self, name: str, default: str) -> str:
+        """Return the first value of a header."""
+        return next(iter(self.get_all(name)), default)
 
     def get_all(self, name: str) -> list[str]:
         """Return the values of a header, without those that are not ASCII."""
-
-    def __contains__(self, name: str) -> bool: ...
+        values = self._values.get(name)
+        return [value.decode() for value in values if value.isascii()] if values else []
 
 
 @dataclass(slots=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from time import perf_counter
 
 from django.conf import settings
-from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]  # re-exported without saying so
 
-# Of one body. A chunk takes the event loop some 20 microseconds: a body byte by byte would block it for half a minute.
-MAX_CHUNKS = 10_000
+from maim.server.exchange import Exchange
+
 _WATCH_EVERY_SECONDS = 0.25
 
 
@@ -26,17 +24,18 @@ class BodyReader:
         # The reads under way and their start, the oldest first.
         self._reading: dict[asyncio.Task[object], float] = {}
 
-    async def read(self, scope: Scope, protocol: HTTPProtocol, started: float) -> bytes:
-        """Return the body of a request that started at this `perf_counter` time.
+    async def read(self, exchange: Exchange) -> None:
+        """Wait for the body of a request, but not for the rest of one that is too large, which Django refuses.
 
-        Raise ProtocolClosed if it ends early, and TimeoutError if it takes too long. Of a body that is too large or in
-        too many chunks, return nothing or one byte more than is allowed, because the surface refuses either.
+        Raise ClientGone if it ends early, and TimeoutError if it takes too long.
         """
+        if int(exchange.headers.get("content-length", "0")) > self._max_bytes:
+            return  # its sender may be waiting for the refusal
         task = asyncio.current_task()
         assert task is not None
-        self._reading[task] = started
+        self._reading[task] = exchange.started
         try:
-            return await self._body(scope, protocol)
+            await exchange.read_body()
         except asyncio.CancelledError:
             if task in self._reading:
                 raise  # by somebody else
@@ -53,25 +52,3 @@ class BodyReader:
             for task in [task for task, started in self._reading.items() if started < latest]:
                 del self._reading[task]
                 task.cancel()
-
-    def _body(self, scope: Scope, protocol: HTTPProtocol) -> Awaitable[bytes]:
-        length = scope.headers.get("content-length")
-        if length is None:
-            return self._chunks(protocol)
-        # Do not wait for one that is too large: its sender may be waiting for the refusal.
-        return _nothing() if int(length) > self._max_bytes else protocol()
-
-    async def _chunks(self, protocol: HTTPProtocol) -> bytes:
-        body, chunks = bytearray(), 0
-        async for chunk in protocol:
-            body += chunk
-            chunks += 1
-            if chunks > MAX_CHUNKS:
-                return bytes(self._max_bytes + 1)
-            if len(body) > self._max_bytes:
-                break
-        return bytes(body)
-
-
-async def _nothing() -> bytes:
-    return b""

@@ -1,28 +1,36 @@
-"""A request and the response to it, with the interface of RSGI (see `maim.server.http1`)."""
+"""A request of the server (maim.server.http1), and the response to it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
-from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # re-exported without saying so
-
-from internal_api.fastpath import Request
+from internal_api.fastpath import Headers, Request
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 
 
-class Client(Protocol):
-    """The connection that a request came on."""
+class ClientGone(Exception):
+    """A client that closed its connection while its request was read, or before anything began to handle it."""
 
-    address: str
+
+class Peer(NamedTuple):
+    """The address of a client."""
+
+    host: str
+    port: int
+
+
+class Client(Protocol):
+    """The connection that a request came on. `port` is the surface's."""
+
+    peer: Peer
     port: str
     max_body_bytes: int
 
@@ -34,39 +42,8 @@ class Client(Protocol):
         """Send bytes. Do nothing if the connection is closed."""
 
 
-class Headers:
-    """The headers of a request by their lower-case names, as Granian has them."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        values: dict[str, list[bytes]] = {}
-        for name, value in headers:
-            lower = name.decode("latin-1").lower()
-            if lower in values:
-                values[lower].append(value)
-            else:
-                values[lower] = [value]
-        self._values = values
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
-
-    def keys(self) -> list[str]:
-        return list(self._values)
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first value of a header."""
-        return next(iter(self.get_all(name)), default)
-
-    def get_all(self, name: str) -> list[str]:
-        """Return the values of a header, without those that are not ASCII."""
-        values = self._values.get(name)
-        return [value.decode() for value in values if value.isascii()] if values else []
-
-
 class Exchange(Request):
-    """A request whose head has arrived, and the response to it: RSGI's scope and protocol in one.
+    """A request whose head has arrived, and the response to it.
 
     `keeps_alive` tells whether the connection stays open after the response.
     """
@@ -96,13 +73,9 @@ class Exchange(Request):
         self._change: asyncio.Future[None] | None = None
 
     @property
-    def client(self) -> str:
-        """The address and port that the request came from."""
-        return self._client.address
-
-    @property
-    def query_string(self) -> str:
-        return self.query
+    def peer(self) -> Peer:
+        """The address that the request came from."""
+        return self._client.peer
 
     @property
     def is_too_large(self) -> bool:
@@ -139,29 +112,21 @@ class Exchange(Request):
 
     # ---- what the application calls
 
-    async def __call__(self) -> bytes:
-        """Return the whole body, or more than is allowed. Raise ProtocolClosed if it ends early."""
+    async def read_body(self) -> None:
+        """Wait for the whole body, or for more than is allowed. Raise ClientGone if it ends early."""
         if not self.has_whole_body and not self.size and (self.header("expect") or "").lower() == "100-continue":
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self.has_whole_body or self.is_too_large):
             if self.is_client_gone:
-                raise ProtocolClosed
+                raise ClientGone
             await self._changed()
-        return self.body
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the body in one chunk, because its size is limited already."""
-        yield await self()
-
-    async def client_disconnect(self) -> None:
+    async def client_gone(self) -> None:
         """Return when the client has gone."""
         while not self.is_client_gone:
             await self._changed()
 
-    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
-        self.response_bytes(status, headers, b"")
-
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send the response. With `Connection: close`, or a body that is left unread, the connection is not kept."""
         self.is_answered = True
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])

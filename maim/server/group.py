@@ -1,4 +1,4 @@
-"""The process group of the internal surface: a main process that forks the workers, and replaces those that end."""
+"""The process group of a surface: a main process that forks the workers, and replaces those that end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(surface: Surface, grace_seconds: float) -> None:
             break
         for number, each in enumerate(workers):
             if not each.is_alive():
-                log.error("an internal worker ended with code %s, starting another", each.exitcode)
+                log.error("worker of the %s surface ended with code %s, starting another", surface.name, each.exitcode)
                 time.sleep(max(0.0, started + MIN_SECONDS - time.monotonic()))
                 workers[number] = _start(surface, listener)
                 started = time.monotonic()
@@ -54,7 +54,7 @@ def run(surface: Surface, grace_seconds: float) -> None:
 
 
 def _start(surface: Surface, listener: socket.socket) -> BaseProcess:
-    process = _fork.Process(target=_work, args=(surface, listener), name="maim-internal-worker")
+    process = _fork.Process(target=_work, args=(surface, listener), name=f"maim-{surface.name}-worker")
     process.start()
     return process
 
@@ -70,10 +70,10 @@ def _end(workers: list[BaseProcess], deadline: float) -> None:
 
 def _work(surface: Surface, listener: socket.socket) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
-    application = worker.internal()
+    application = worker.application(surface)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    application.__rsgi_init__(loop)
+    application.start(loop)
     server = HttpServer(
         application,
         port=surface.bind.port,
@@ -86,4 +86,4 @@ def _work(surface: Surface, listener: socket.socket) -> None:
         loop.add_signal_handler(signum, stopping.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
     loop.run_until_complete(server.serve(listener, stopping))
-    application.__rsgi_del__(loop)
+    application.stop()

@@ -1,10 +1,8 @@
 """An HTTP/1.1 server in one thread: an event loop (uvloop) and the parser of Node.js (httptools).
 
-Granian hands each request from its own threads to the event loop, and once more its body, and these threads wait for
-one another and the interpreter. That took more than all the rest of a verification
-(docs/decisions/0034-one-thread-for-verifications.md). Here a request is parsed, answered and written in one call.
-
-An application of RSGI, which may also reply at once, answers the requests.
+A request that can be answered at once is parsed, answered and written in one call; others get a task. Servers that hand
+requests from threads of their own to the event loop take longer than a verification
+(docs/decisions/0034-one-thread-for-verifications.md).
 """
 
 from __future__ import annotations
@@ -16,13 +14,14 @@ import time
 from collections import deque
 from http import HTTPStatus
 from socket import socket
-from typing import Any, Protocol, cast
+from typing import cast
 
 import httptools
 
-from internal_api.fastpath import Reply, Request
+from internal_api.fastpath import Headers
 from maim.server.acceptor import Acceptor
-from maim.server.exchange import Exchange, Headers, refusal
+from maim.server.application import Application
+from maim.server.exchange import Exchange, Peer, refusal
 from maim.server.refusal_pace import RefusalPace
 
 log = logging.getLogger("maim.server")
@@ -38,15 +37,6 @@ _WATCH_EVERY_SECONDS = 0.25
 _VERSIONS = frozenset({"1.0", "1.1"})
 # The parser knows the methods that there are, and takes any other for noise.
 _UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
-
-
-class Application(Protocol):
-    """An RSGI application that may also reply to a request at once."""
-
-    def reply_at_once(self, request: Request) -> Reply | None:
-        """Return the reply to a whole request if that takes no I/O, else None."""
-
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None: ...
 
 
 class HttpServer:
@@ -99,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self.address, self.port = "", server.port
+        self.peer, self.port = Peer("", 0), server.port
         self.max_body_bytes = server.max_body_bytes
         # The head that is arriving, and then the request whose body is.
         self._target, self._headers, self._received = b"", list[tuple[bytes, bytes]](), 0
@@ -111,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._refusal = b""  # the last response, to what is not HTTP
         self._idle_since = time.monotonic()
+        self._unwritten = 0  # the bytes of responses that the client had not taken at the last look
         self._can_write, self._is_read, self._has_eof, self._is_ended = True, True, False, False
         self._is_paused = False
 
@@ -135,19 +126,22 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def close_if_late(self, *, idle_before: float, ended_before: float) -> None:
-        """Close the connection if nothing was asked, or it has been ended, since before these times."""
-        if self._is_ended:
+        """Close the connection if nothing was asked or taken, or it has been ended, since before these times."""
+        unwritten = self._transport.get_write_buffer_size()
+        if unwritten != self._unwritten:  # the client takes its response
+            self._unwritten, self._idle_since = unwritten, time.monotonic()
+        elif self._is_ended and not unwritten:
             if self._idle_since < ended_before:
                 self._transport.abort()
-        elif self._serving is None and self._can_write and self._idle_since < idle_before:
-            self._transport.close()
+        elif self._serving is None and self._idle_since < idle_before:
+            self._transport.abort()
 
     # ---- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         host, port, *_rest = self._transport.get_extra_info("peername") or ("", 0)
-        self.address = f"{host}:{port}"
+        self.peer = Peer(host, port)
         self._server.connections.add(self)
         if self._server.is_full or self._server.is_stopping:
             self._transport.abort()
@@ -243,7 +237,7 @@ class Connection(asyncio.Protocol):
                 self._serving = exchange
                 self._task = asyncio.get_running_loop().create_task(self._serve(exchange))
             else:
-                exchange.response_bytes(reply.status, reply.headers, reply.body)
+                exchange.respond(reply.status, reply.headers, reply.body)
                 self._finish(exchange)
                 if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:
                     self._server.refusal_pace.count(self)
@@ -254,11 +248,11 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
-            await self._server.application.__rsgi__(exchange, exchange)
+            await self._server.application.respond(exchange)
         except Exception:
             log.exception("a fault of the server")
             if not exchange.is_answered:
-                exchange.response_empty(500, [])
+                exchange.respond(500, [], b"")
         self._serving = None
         self._finish(exchange)
         self._advance()

@@ -8,8 +8,8 @@
            ├─ reporter, which records that this server runs
            └─ sweep, once an hour
 
-The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
-supervisor a group that ends. If the supervisor is killed, its children notice that their parent is gone.
+A group (maim.server.group) restarts a dead worker, and the supervisor a group that ends. If the supervisor is killed,
+its children notice that their parent is gone.
 """
 
 from __future__ import annotations
@@ -29,23 +29,19 @@ from types import FrameType
 
 from django.conf import settings
 from django.db import connections
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server import Server
 
 from core import nudges
 from core.http import metrics
-from core.http.surfaces import INTERNAL, SURFACES, Surface
+from core.http.surfaces import SURFACES, Surface
 from core.servers import ThisServer
 from maim.server import database, group, housekeeping
 from maim.server.auditor import Auditor
 from maim.server.background import BackgroundProcess
 from maim.server.bulk_worker import BulkWorker
-from maim.server.connections import accepted_connections, raise_file_limit
+from maim.server.connections import raise_file_limit
 from maim.server.mailer import Mailer
 from maim.server.reporter import Reporter
-from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
+from maim.server.worker import STOP_SIGNALS
 
 log = logging.getLogger("maim.server")
 
@@ -68,10 +64,7 @@ _fork = multiprocessing.get_context("fork")
 
 
 def require_free(surface: Surface) -> None:
-    """Raise OSError if the surface's address is not free.
-
-    Granian would silently share a port with another Granian, and each would get some of the connections.
-    """
+    """Raise OSError if the surface's address is not free."""
     with socket.socket(socket.AF_INET6 if ":" in surface.bind.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(surface.bind)
@@ -192,33 +185,7 @@ def _kill_group(process: BaseProcess) -> None:
 def _run_group(surface: Surface) -> None:
     """Run a process group: a main process, which forks the workers."""
     os.setpgid(0, 0)
-    if surface == INTERNAL:
-        group.run(surface, GRACE_SECONDS)
-    else:
-        _run_granian(surface)
-
-
-def _run_granian(surface: Surface) -> None:
-    """Run Granian's main process and workers."""
-    answer_sigterm_once()
-    end_with_parent()
-    Server(
-        f"maim.server.worker:{surface.name}",
-        factory=True,
-        address=surface.bind.host,
-        port=surface.bind.port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=settings.REQUEST_TIMEOUT_SECONDS * 1000),
-        websockets=False,
-        workers=settings.ENV.MAIM_WORKERS,
-        backpressure=accepted_connections(),
-        loop=Loops.uvloop,  # the one of maim.server.worker
-        respawn_failed_workers=True,
-        workers_kill_timeout=GRACE_SECONDS,
-        log_level=LogLevels.error,  # overrides the level in LOGGING; the supervisor logs starts and stops itself
-        log_dictconfig=settings.LOGGING,
-    ).serve()
+    group.run(surface, GRACE_SECONDS)
 
 
 def _run_in_background(kind: type[BackgroundProcess]) -> None:

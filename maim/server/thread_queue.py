@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from core.http.surfaces import Surface
 from core.waiting import belong_to
+from maim.server.exchange import ClientGone
 
 MAX_WAIT_SECONDS = 2.0
 # With less than this to expect, few requests wait in vain.
@@ -35,10 +36,6 @@ T = TypeVar("T")
 
 class Overloaded(Exception):
     """Too many requests: no thread became free in time, or most likely none would."""
-
-
-class ClientGone(Exception):
-    """A client that closed its connection before a thread was free for its request."""
 
 
 class _Call(NamedTuple):

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+
+from django.conf import settings
 
 from core.http.surfaces import INTERNAL
 from internal_api import fastpath
-from internal_api.fastpath import Handler, Reply, Request
+from internal_api.fastpath import Handler, Headers, Reply, Request
+from maim.server.exchange import Exchange, Peer
 
 Header = tuple[str, str]
 
 
-class Headers:
-    """Headers as Granian has them: names in lower case; a value that is not ASCII is present and cannot be read."""
+def headers_of(headers: Iterable[Header]) -> Headers:
+    """Return headers as they come from a socket."""
+    return Headers((name.encode(), value.encode()) for name, value in headers)
 
-    def __init__(self, headers: Sequence[Header]) -> None:
-        self._headers = headers
 
-    def keys(self) -> list[str]:
-        return list(dict(self._headers))
+class Client:
+    """A connection whose client stays, and takes no response."""
 
-    def get_all(self, name: str) -> list[str]:
-        return [value for each, value in self._headers if each == name and value.isascii()]
+    def __init__(self) -> None:
+        self.peer, self.port = Peer("127.0.0.1", 54321), str(INTERNAL.bind.port)
+        self.max_body_bytes: int = settings.MAX_BODY_BYTES
+        self.is_stopping = False
 
-    def get(self, name: str, default: str | None = None) -> str | None:
-        return next(iter(self.get_all(name)), default)
+    def write(self, data: bytes) -> None:
+        """Take nothing, because tests read what was to be written (`Answered.reply`)."""
 
-    def __contains__(self, name: object) -> bool:
-        return name in dict(self._headers)
+
+class Answered(Exchange):
+    """A request without a connection, whose whole body is there, and the reply to it.
+
+    One that gives its body no length has none (RFC 9112, section 6.3).
+    """
+
+    def __init__(self, method: str, target: str, headers: Iterable[Header], body: bytes = b"") -> None:
+        super().__init__(Client(), method, target.encode(), "1.1", headers_of(headers), keeps_alive=True)
+        if "content-length" in self.headers or "transfer-encoding" in self.headers:
+            self.add_to_body(body)
+        self.end_body()
+        self.reply: Reply | None = None
+
+    def respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.reply = Reply(status, headers, body)
 
 
 def match(
@@ -43,7 +61,7 @@ def match(
     all_headers = {"host": "localhost", **(headers or {})}
     if body:
         all_headers = {"content-type": "application/json", "content-length": str(len(body)), **all_headers}
-    return fastpath.match(Request(method, path, query, str(port), Headers(list(all_headers.items())), body))
+    return fastpath.match(Request(method, path, query, str(port), headers_of(all_headers.items()), body))
 
 
 def reply_to(handler: Handler) -> Reply | None:

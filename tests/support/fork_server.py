@@ -24,7 +24,6 @@ LIBRARIES = (
     "django.db.backends.mysql.base",
     "django.db.migrations.executor",
     "fido2.server",
-    "granian.server",
     "httptools",
     "jsonpatch",
     "jwt",

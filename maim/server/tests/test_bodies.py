@@ -5,30 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from time import perf_counter
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from maim.server import bodies
 from maim.server.bodies import BodyReader
+from maim.server.exchange import Exchange
+from tests.support.fastpath import Client, headers_of
 
 pytestmark = pytest.mark.embedded
 
-SCOPE: Any = SimpleNamespace(headers={"content-length": "4"})
+
+def post(started: float) -> Exchange:
+    """Return a request that started at this time, and whose body is to come."""
+    headers = headers_of([("content-length", "4")])
+    exchange = Exchange(Client(), "POST", b"/api/v2/tenants", "1.1", headers, keeps_alive=True)
+    exchange.started = started
+    return exchange
 
 
-class Client:
-    """A client that sends its body when `send` is called."""
-
-    def __init__(self) -> None:
-        self._body = asyncio.get_running_loop().create_future()
-
-    def __call__(self) -> asyncio.Future[bytes]:
-        return self._body
-
-    def send(self) -> None:
-        self._body.set_result(b"body")
+def send_body(exchange: Exchange) -> None:
+    exchange.add_to_body(b"body")
+    exchange.end_body()
 
 
 def watched(test: Callable[[BodyReader], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,35 +51,37 @@ def long_ago(reader: BodyReader) -> float:
 def test_late_body_times_out_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(reader: BodyReader) -> None:
         with pytest.raises(TimeoutError):
-            await reader.read(SCOPE, Client(), long_ago(reader))  # type: ignore[arg-type]  # a double
+            await reader.read(post(long_ago(reader)))
         task = asyncio.current_task()
         assert task is not None
         assert not task.cancelling()
 
-        client = Client()
-        client.send()
-        assert await reader.read(SCOPE, client, perf_counter()) == b"body"  # type: ignore[arg-type]  # a double
+        exchange = post(perf_counter())
+        send_body(exchange)
+        await reader.read(exchange)
+        assert exchange.body == b"body"
 
     watched(test, monkeypatch)
 
 
 def test_body_may_come_while_others_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(reader: BodyReader) -> None:
-        client = Client()
-        read = asyncio.create_task(reader.read(SCOPE, client, perf_counter()))  # type: ignore[arg-type]  # a double
+        exchange = post(perf_counter())
+        read = asyncio.create_task(reader.read(exchange))
         with pytest.raises(TimeoutError):
-            await reader.read(SCOPE, Client(), long_ago(reader))  # type: ignore[arg-type]  # a double
+            await reader.read(post(long_ago(reader)))
 
-        client.send()
+        send_body(exchange)
+        await read
 
-        assert await read == b"body"
+        assert exchange.body == b"body"
 
     watched(test, monkeypatch)
 
 
 def test_read_that_somebody_else_cancels_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(reader: BodyReader) -> None:
-        read = asyncio.create_task(reader.read(SCOPE, Client(), perf_counter()))  # type: ignore[arg-type]  # a double
+        read = asyncio.create_task(reader.read(post(perf_counter())))
         await asyncio.sleep(0)
 
         read.cancel()

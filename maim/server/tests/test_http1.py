@@ -1,17 +1,25 @@
-"""The HTTP server of the internal surface, on a socket: framing, order, and the end of connections."""
+"""The HTTP server, on a socket: framing, order, and the end of connections."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from typing import cast
 
 import pytest
+import uvloop
 
-from maim.server.http1 import MAX_HEAD_BYTES, MAX_PIPELINED
-from tests.support.instances import WAIT
+from internal_api.fastpath import Reply, Request
+from maim.server import http1
+from maim.server.application import Application
+from maim.server.http1 import MAX_HEAD_BYTES, MAX_PIPELINED, HttpServer
+from tests.support.instances import WAIT, wait_until
 from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.embedded
@@ -176,3 +184,58 @@ class TestLimits:
         connection.sendall(b"BREW /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
         assert read_all(connection).startswith(b"HTTP/1.1 405 ")
+
+
+class Download:
+    """An application whose response is larger than what the system holds for a client."""
+
+    BODY = bytes(16 * MEBIBYTE)
+
+    def reply_at_once(self, request: Request) -> Reply:
+        return Reply(200, [("Content-Length", str(len(self.BODY)))], self.BODY)
+
+
+class TestClientsThatReadSlowly:
+    """A client may take a response as slowly as it likes, but not stop."""
+
+    TIMEOUT = 0.3
+
+    @pytest.fixture(autouse=True)
+    def _short_linger(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http1, "LINGER_SECONDS", self.TIMEOUT)
+        monkeypatch.setattr(http1, "_WATCH_EVERY_SECONDS", self.TIMEOUT / 10)
+
+    @contextmanager
+    def download(self, *headers: str) -> Iterator[tuple[HttpServer, socket.socket]]:
+        """Ask a server in another thread for a response, and return it with the connection."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        loop, stopping = uvloop.new_event_loop(), asyncio.Event()
+        application = cast("Application", Download())
+        server = HttpServer(application, port=0, timeout=self.TIMEOUT, max_body_bytes=0, max_connections=1)
+        address = listener.getsockname()
+        thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(listener, stopping),))
+        thread.start()
+        try:
+            with closing(socket.create_connection(address, timeout=WAIT)) as connection:
+                connection.sendall("\r\n".join(["GET / HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+                yield server, connection
+        finally:
+            loop.call_soon_threadsafe(stopping.set)
+            thread.join()
+            loop.close()
+
+    @pytest.mark.parametrize("headers", [[], ["Connection: close"]], ids=["kept", "ended"])
+    def test_client_that_reads_slowly_gets_it_all(self, headers: list[str]) -> None:
+        with self.download(*headers) as (_server, connection):
+            received, began = 0, time.monotonic()
+            while received < len(Download.BODY):
+                received += len(connection.recv(128 * 1024))
+                time.sleep(0.01)  # what makes it slow
+
+        assert time.monotonic() - began > 3 * self.TIMEOUT, "it was slow"
+
+    @pytest.mark.parametrize("headers", [[], ["Connection: close"]], ids=["kept", "ended"])
+    def test_client_that_stops_is_closed(self, headers: list[str]) -> None:
+        with self.download(*headers) as (server, connection):
+            connection.recv(1)
+            wait_until(lambda: not server.connections, "the server closes the connection", 10)

@@ -14,7 +14,8 @@ import pytest
 from core.http.surfaces import PUBLIC
 from core.waiting import waiting
 from maim.server import thread_queue
-from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
+from maim.server.exchange import ClientGone
+from maim.server.thread_queue import Overloaded, ThreadQueue
 from tests.support.instances import wait_until
 
 pytestmark = pytest.mark.embedded
@@ -317,7 +318,8 @@ class TestLateEventLoop:
             assert list(await asyncio.gather(patient, running, queued)) == ["a", "b", "c"]
             surface.release("d", "e")
             assert list(await asyncio.gather(surface.send("d"), surface.send("e"))) == ["d", "e"]
-            assert (surface.queue._running, surface.queue._blocked) == (0, 0)
+            queue = surface.queue
+            wait_until(lambda: (queue._running, queue._blocked) == (0, 0), "the threads are counted out")
 
         run(scenario)
 

@@ -22,9 +22,10 @@ from core.http import metrics
 from core.http.surfaces import INTERNAL
 from internal_api.fastpath import batches
 from internal_api.fastpath.keys import KeyAuthHandler
-from maim.server import rsgi
-from maim.server.rsgi import InternalApplication
+from maim.server import application
+from maim.server.application import InternalApplication
 from tests.support.client import SurfaceClient
+from tests.support.fastpath import Answered
 from tests.support.people import Person
 
 pytestmark = [
@@ -69,55 +70,25 @@ class Counts:
         return found
 
 
-class Exchange:
-    """A request as Granian hands it over: the scope, its headers and the protocol in one."""
-
-    method, query_string, http_version, client = "POST", "", "1.1", "127.0.0.1:50000"
-
-    def __init__(self, path: str, body: dict[str, Any]) -> None:
-        self.path, self.headers, self._body = path, self, json.dumps(body).encode()
-        self._named = {
-            "content-type": "application/json",
-            "content-length": str(len(self._body)),
-            "host": "localhost",
-        }
-        self.statuses: list[int] = []
-
-    def keys(self) -> list[str]:
-        return list(self._named)
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        return self._named.get(name, default)
-
-    def get_all(self, name: str) -> list[str]:
-        return [self._named[name]] if name in self._named else []
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._named
-
-    async def __call__(self) -> bytes:
-        return self._body
-
-    async def client_disconnect(self) -> None:
-        """Wait for ever, because the client stays."""
-        await asyncio.Event().wait()
-
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.statuses.append(status)
+def exchange(path: str, body: dict[str, Any]) -> Answered:
+    """Return a POST of a bot."""
+    content = json.dumps(body).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(content)), "host": "localhost"}
+    return Answered("POST", path, headers.items(), content)
 
 
 def on_the_event_loop(requests: Sequence[PathAndBody], *, meanwhile: Callable[[], None] = lambda: None) -> list[int]:
     """Answer as `serve` does, and return the statuses. Call `meanwhile` after the last and before the server stops."""
 
     async def serve() -> list[int]:
-        app: Any = InternalApplication()
-        app.__rsgi_init__(asyncio.get_running_loop())
-        exchanges = [Exchange(*request) for request in requests]
-        for exchange in exchanges:
-            await app.__rsgi__(exchange, exchange)
+        app = InternalApplication()
+        app.start(asyncio.get_running_loop())
+        exchanges = [exchange(*request) for request in requests]
+        for each in exchanges:
+            await app.respond(each)
         meanwhile()
-        app.__rsgi_del__(asyncio.get_running_loop())
-        return [status for exchange in exchanges for status in exchange.statuses]
+        app.stop()
+        return [each.reply.status for each in exchanges if each.reply is not None]
 
     return asyncio.run(serve())
 
@@ -159,7 +130,7 @@ def _connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         return call_and_close
 
     monkeypatch.setattr(KeyAuthHandler, "reply_all", closing(KeyAuthHandler.reply_all))
-    monkeypatch.setattr(rsgi, "_run_wsgi", closing(rsgi._run_wsgi))
+    monkeypatch.setattr(application, "_run_wsgi", closing(application._run_wsgi))
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The surfaces as they are served: an event loop in front of Django, which runs in threads.
 
-The public surface's requests come from Granian, the internal one's from `maim.server.http1`.
-
 The event loop reads whole requests, so that a client that dawdles holds no thread. It replies to probes itself
 (maim.server.probes), and refuses what is too much: connections beyond the limit, and requests that would wait too long
 for a thread. On the internal surface it also answers plain requests of bots (internal_api.fastpath), who verify keys
@@ -19,8 +17,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
-
 from apikeys import verification
 from core import epoch
 from core.http import metrics
@@ -32,15 +28,16 @@ from maim.server import probes
 from maim.server.approval_watch import ApprovalWatch
 from maim.server.bodies import BodyReader
 from maim.server.connections import Connections
+from maim.server.exchange import ClientGone, Exchange
 from maim.server.refusals import Busy, refuse
-from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
+from maim.server.thread_queue import Overloaded, ThreadQueue
 from maim.wsgi import application
 
 _FASTPATH_METHODS = frozenset(handler.method for handler in fastpath.HANDLERS)
 
 
 class Application:
-    """An RSGI application over `maim.wsgi.application`."""
+    """`maim.wsgi.application` behind an event loop, for the requests of a surface."""
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
@@ -50,97 +47,109 @@ class Application:
         self._approvals = ApprovalWatch()
         self._host, self._port = surface.bind.host, str(surface.bind.port)
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin what is done beside requests."""
         self._tasks = [loop.create_task(_flush_metrics()), loop.create_task(self._bodies.watch())]
 
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def stop(self) -> None:
+        """End what is done beside requests, and wait for the threads."""
         for task in self._tasks:
             task.cancel()
         self._threads.close()
         self._approvals.close()
         metrics.flush()
 
-    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        request = Request(
-            scope.method,
-            scope.path,
-            scope.query_string,
-            self._port,
-            scope.headers,  # type: ignore[arg-type]  # `get_all` is not in the stubs
-        )
-        probe = probes.match(self._surface, request)
+    def reply_at_once(self, request: Request) -> Reply | None:
+        """Return the reply to a whole request if that takes no I/O, else None.
+
+        It may be a refusal: a task for each would cost an overloaded worker as much again.
+        """
+        if self._connections.are_too_many or probes.match(self._surface, request) is not None:
+            return None
+        reply = self._reply_at_once(request)
+        if reply is not None and not self._connections.may_be_kept:
+            reply.headers.append(("Connection", "close"))
+        return reply
+
+    def _reply_at_once(self, request: Request) -> Reply | None:
+        if self._threads.is_overloaded:
+            return refuse(self._surface, request, Busy)
+        self._threads.reserve()
+        return None
+
+    async def respond(self, exchange: Exchange) -> None:
+        """Respond to a request, whose body may still be arriving."""
+        probe = probes.match(self._surface, exchange)
         try:
             if probe is not None:
                 reply = await probe.reply()
-            elif self._connections.are_too_many or self.refuses_unread(request):
-                reply = refuse(self._surface, request, Busy)
+            elif self._connections.are_too_many or self._refuses_unread(exchange):
+                reply = refuse(self._surface, exchange, Busy)
             else:
-                reply = await self._reply(request, scope, protocol)
-        except (ProtocolClosed, ClientGone):
-            protocol.response_empty(400, [])  # nobody most likely reads this
+                reply = await self._read_and_reply(exchange)
+        except ClientGone:
+            exchange.respond(400, [], b"")  # nobody most likely reads this
             return
         if not self._connections.may_be_kept:
             reply.headers.append(("Connection", "close"))
-        protocol.response_bytes(reply.status, reply.headers, reply.body)
+        exchange.respond(reply.status, reply.headers, reply.body)
 
-    async def _reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
-        """Read the body, and return the reply. Raise ProtocolClosed or ClientGone if the client hangs up before."""
+    async def _read_and_reply(self, exchange: Exchange) -> Reply:
+        """Read the body, and return the reply. Raise ClientGone if the client hangs up before."""
         try:
-            if _has_body(scope):
-                request.body = await self._bodies.read(scope, protocol, request.started)
+            if not exchange.has_whole_body:
+                await self._bodies.read(exchange)
         except TimeoutError:
-            reply = refuse(self._surface, request, RequestTimeout)
+            reply = refuse(self._surface, exchange, RequestTimeout)
             reply.headers.append(("Connection", "close"))
             return reply
         try:
-            return await self.reply(request, scope, protocol)
+            return await self._reply(exchange)
         except Overloaded:
-            return refuse(self._surface, request, Busy)
+            return refuse(self._surface, exchange, Busy)
 
-    def refuses_unread(self, request: Request) -> bool:
+    def _refuses_unread(self, request: Request) -> bool:
         """Return whether a request is to be refused before its body is read."""
         return self._threads.is_overloaded
 
-    async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
+    async def _reply(self, exchange: Exchange) -> Reply:
         """Return Django's reply. Raise Overloaded if no thread is free in time, and ClientGone."""
         if self._threads.is_overloaded:
             raise Overloaded  # before the environment is made for nothing
-        environ = self._environ(scope, request.body)
-        reply, wait = await self._threads.run(protocol.client_disconnect, _run_wsgi, environ)
+        environ = self._environ(exchange)
+        reply, wait = await self._threads.run(exchange.client_gone, _run_wsgi, environ)
         if wait.seconds_left:
             await self._approvals.wait(wait)
         return reply
 
-    def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
+    def _environ(self, request: Exchange) -> dict[str, Any]:
         """Return the request as PEP 3333 specifies it."""
-        client, _, client_port = scope.client.rpartition(":")
         environ: dict[str, Any] = {
-            "REQUEST_METHOD": scope.method,
+            "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
-            "PATH_INFO": scope.path.encode().decode("latin-1"),
-            "QUERY_STRING": scope.query_string,
+            "PATH_INFO": request.path.encode().decode("latin-1"),
+            "QUERY_STRING": request.query,
             "SERVER_NAME": self._host,
             "SERVER_PORT": self._port,
-            "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
-            "REMOTE_ADDR": client.strip("[]"),
-            "REMOTE_PORT": client_port,
-            "CONTENT_LENGTH": scope.headers.get("content-length", str(len(body))),
+            "SERVER_PROTOCOL": f"HTTP/{request.http_version}",
+            "REMOTE_ADDR": request.peer.host,
+            "REMOTE_PORT": str(request.peer.port),
+            "CONTENT_LENGTH": request.headers.get("content-length", str(len(request.body))),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
+            "wsgi.input": io.BytesIO(request.body),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        for name in scope.headers.keys():  # noqa: SIM118  # Granian's headers are no mapping
+        for name in request.headers.names():
             if "_" in name:
                 continue  # in CGI it cannot be told from the name with hyphens, which a proxy may vouch for
             variable = name.upper().replace("-", "_")
             if variable != "CONTENT_LENGTH":
-                environ[variable if variable == "CONTENT_TYPE" else f"HTTP_{variable}"] = ",".join(
-                    scope.headers.get_all(name)  # type: ignore[attr-defined]  # not in the stubs
-                )
+                variable = variable if variable == "CONTENT_TYPE" else f"HTTP_{variable}"
+                environ[variable] = ",".join(request.headers.get_all(name))
         return environ
 
 
@@ -150,50 +159,38 @@ class InternalApplication(Application):
     def __init__(self) -> None:
         super().__init__(INTERNAL)
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__rsgi_init__(loop)
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().start(loop)
         self._batches: dict[type[Handler], Batches] = {kind: Batches(loop, kind) for kind in fastpath.HANDLERS}
         verification.start()
 
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def stop(self) -> None:
         for batches in self._batches.values():
             batches.close()
-        super().__rsgi_del__(loop)
+        super().stop()
         verification.stop()
 
-    def reply_at_once(self, request: Request) -> Reply | None:
-        """Return the reply to a whole request if that takes no I/O, else None.
-
-        It is the fast path's, or a refusal: a task for each would cost an overloaded worker as much again.
-        """
-        if self._connections.are_too_many or probes.match(self._surface, request) is not None:
-            return None
-        handler = fastpath.match(request)
-        if handler is not None:
-            reply = self._batches[type(handler)].reply_at_once(handler)
-            if reply is not None:
-                handler.record(reply)
-        elif self._threads.is_overloaded:
-            reply = refuse(self._surface, request, Busy)
-        else:
-            self._threads.reserve()
-            return None
-        if reply is not None and not self._connections.may_be_kept:
-            reply.headers.append(("Connection", "close"))
-        return reply
-
-    def refuses_unread(self, request: Request) -> bool:
-        """Return whether a request that is none for the fast path is to be refused before its body is read."""
-        return request.method not in _FASTPATH_METHODS and super().refuses_unread(request)
-
-    async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
-        """Return the reply of the fast path to a plain request of a bot, else Django's."""
+    def _reply_at_once(self, request: Request) -> Reply | None:
         handler = fastpath.match(request)
         if handler is None:
-            return await super().reply(request, scope, protocol)
+            return super()._reply_at_once(request)
+        reply = self._batches[type(handler)].reply_at_once(handler)
+        if reply is not None:
+            handler.record(reply)
+        return reply
+
+    def _refuses_unread(self, request: Request) -> bool:
+        """Return whether a request that is none for the fast path is to be refused before its body is read."""
+        return request.method not in _FASTPATH_METHODS and super()._refuses_unread(request)
+
+    async def _reply(self, exchange: Exchange) -> Reply:
+        """Return the reply of the fast path to a plain request of a bot, else Django's."""
+        handler = fastpath.match(exchange)
+        if handler is None:
+            return await super()._reply(exchange)
         reply = await self._batches[type(handler)].reply(handler)
         if reply is None:
-            return await super().reply(request, scope, protocol)
+            return await super()._reply(exchange)
         handler.record(reply)
         return reply
 
@@ -221,7 +218,3 @@ def _run_wsgi(environ: dict[str, Any]) -> tuple[Reply, epoch.Wait]:
                 close()
     ((status, headers),) = started
     return Reply(int(status.partition(" ")[0]), headers, body), wait
-
-
-def _has_body(scope: Scope) -> bool:
-    return scope.headers.get("content-length", "0") != "0" or "transfer-encoding" in scope.headers
