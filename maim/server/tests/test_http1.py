@@ -229,7 +229,9 @@ class TestClientsThatReadSlowly:
         with self.download(*headers) as (_server, connection):
             received, began = 0, time.monotonic()
             while received < len(Download.BODY):
-                received += len(connection.recv(128 * 1024))
+                part = connection.recv(128 * 1024)
+                assert part, "it was cut off"
+                received += len(part)
                 time.sleep(0.01)  # what makes it slow
 
         assert time.monotonic() - began > 3 * self.TIMEOUT, "it was slow"
