@@ -81,9 +81,15 @@ def _work(surface: Surface, listener: socket.socket) -> None:
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_connections=accepted_connections(),
     )
-    stopping = asyncio.Event()
+    loop.run_until_complete(_serve(server, listener))
+    application.stop()
+
+
+async def _serve(server: HttpServer, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, which may have come before."""
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for signum in STOP_SIGNALS:
         loop.add_signal_handler(signum, stopping.set)
+    # Not before, because uvloop loses a signal that is taken before the loop runs.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
-    loop.run_until_complete(server.serve(listener, stopping))
-    application.stop()
+    await server.serve(listener, stopping)

@@ -50,6 +50,7 @@ log = logging.getLogger("maim.server")
 GRACE_SECONDS = 8
 STOP_SECONDS = 9.0
 POLL_SECONDS = 0.2
+ANSWER_SECONDS = 1.0
 RESTART_PAUSE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 3600
 
@@ -138,7 +139,7 @@ class Supervisor:
                     self._start_in_background(name)
             if self._wait is not None and self._wait.is_over():
                 self._wait = None
-            if not is_ready and self._wait is None and all(_accepts(surface) for surface in self._surfaces):
+            if not is_ready and self._wait is None and all(_answers(surface) for surface in self._surfaces):
                 is_ready = True
                 for name in BACKGROUND:
                     self._start_in_background(name)
@@ -199,10 +200,12 @@ def _sweep() -> None:
     housekeeping.sweep()
 
 
-def _accepts(surface: Surface) -> bool:
+def _answers(surface: Surface) -> bool:
+    """Return whether a worker of the surface answers. The system accepts connections as soon as its group listens."""
     try:
-        with socket.create_connection(_reachable(surface), timeout=0.5):
-            return True
+        with socket.create_connection(_reachable(surface), timeout=ANSWER_SECONDS) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return bool(connection.recv(1))
     except OSError:
         return False
 
