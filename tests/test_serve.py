@@ -130,6 +130,20 @@ class TestStart:
 
         assert error == f"CommandError: The internal surface cannot listen on {taken}: Address already in use"
 
+    def test_server_on_every_address_answers_clients_of_ipv4_and_ipv6(self, tmp_path: Path) -> None:
+        ports = [free_port(), free_port()]
+        binds = {
+            f"MAIM_{surface}_BIND": f"[::]:{port}" for surface, port in zip(("PUBLIC", "INTERNAL"), ports, strict=True)
+        }
+        with MaimServer(tmp_path, "maim_everywhere", **binds):
+            statuses = [
+                httpx.get(f"http://{host}:{port}{path}").status_code
+                for port, path in zip(ports, ("/", "/api/v2/tenants"), strict=True)
+                for host in ("127.0.0.1", "[::1]")
+            ]
+
+        assert statuses == [200, 200, 200, 200]
+
 
 class TestRecovery:
     @pytest.mark.parametrize("surface", ["public", "internal"])

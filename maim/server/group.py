@@ -35,8 +35,7 @@ def run(surface: Surface, grace_seconds: float) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    family = socket.AF_INET6 if ":" in surface.bind.host else socket.AF_INET
-    listener = socket.create_server(surface.bind, family=family, backlog=BACKLOG)
+    listener = _listen(surface)
     workers = [_start(surface, listener) for _ in range(settings.ENV.MAIM_WORKERS)]
     started = time.monotonic()
     while os.getppid() == parent.pid:
@@ -51,6 +50,14 @@ def run(surface: Surface, grace_seconds: float) -> None:
                 started = time.monotonic()
     listener.close()
     _end(workers, time.monotonic() + grace_seconds)
+
+
+def _listen(surface: Surface) -> socket.socket:
+    """Return a socket on the surface's address. `::` is every address, those of IPv4 included."""
+    host = surface.bind.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    is_dual = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server(surface.bind, family=family, backlog=BACKLOG, dualstack_ipv6=is_dual)
 
 
 def _start(surface: Surface, listener: socket.socket) -> BaseProcess:
