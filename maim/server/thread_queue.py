@@ -86,9 +86,9 @@ class ThreadQueue:
     @property
     def is_overloaded(self) -> bool:
         """True if a request that comes now may be expected to wait for longer than MAX_EXPECTED_SECONDS."""
-        if not self._waiting:
-            return False
         waiting = len(self._waiting) + self._reserved
+        if not self._waiting or self._running + waiting < self._most:
+            return False  # soon there is a thread for each, however long those before it take
         # A hang shows in the time since the last end, before any interval is known.
         expected = waiting * self._interval + time.monotonic() - self._last_end
         return waiting >= MAX_WAITING or expected > MAX_EXPECTED_SECONDS
@@ -226,9 +226,10 @@ class ThreadQueue:
             self._limit = min(max(FEWEST_THREADS, self._limit), self._most)
             begin = None
             # Beyond the limit, too, if none has ended: threads that only wait shall not keep all others waiting.
+            # It says nothing of how fast requests end, so it is not measured.
             if self._waiting and self._last_end < due - LOOK_EVERY_SECONDS and self._is_free():
                 self._running += 1
-                begin = self._take()
+                begin = self._waiting.popleft()
             is_quiet = self._running <= FEWEST_THREADS and not self._waiting
         if begin is not None:
             self._threads.submit(self._work, begin)

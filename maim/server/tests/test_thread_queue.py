@@ -27,8 +27,8 @@ Scenario = Callable[["Surface"], Awaitable[None]]
 class Surface:
     """A surface with two threads, whose requests run until they are released."""
 
-    def __init__(self) -> None:
-        self.queue = ThreadQueue(dataclasses.replace(PUBLIC, threads=THREADS))
+    def __init__(self, threads: int = THREADS) -> None:
+        self.queue = ThreadQueue(dataclasses.replace(PUBLIC, threads=threads))
         self.begun: list[str] = []
         self._may_end = {name: threading.Event() for name in ("a", "b", "c", "d", "e")}
         self.gone = {name: asyncio.Event() for name in self._may_end}
@@ -64,13 +64,13 @@ class Surface:
         self.queue.close()
 
 
-def run(scenario: Scenario) -> None:
+def run(scenario: Scenario, threads: int = THREADS) -> None:
     """Run a scenario, in which no callback of the event loop may fail."""
 
     async def main() -> None:
         failures: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, failure: failures.append(failure))
-        surface = Surface()
+        surface = Surface(threads)
         try:
             await scenario(surface)
         finally:
@@ -275,6 +275,23 @@ class TestNumberOfThreads:
             assert await self.limit_after_some_looks(surface) == limit
 
         run(scenario)
+
+    def test_request_for_which_there_is_a_thread_is_not_refused_behind_slow_ones(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(thread_queue, "FEWEST_THREADS", 1)
+        monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 0)
+
+        async def scenario(surface: Surface) -> None:
+            tasks = [surface.send(name) for name in ("a", "b", "c")]
+            async with asyncio.timeout(10):
+                while len(surface.begun) < 3:
+                    await asyncio.sleep(0.01)
+            surface.release("a", "b", "c")
+
+            assert await asyncio.gather(*tasks) == ["a", "b", "c"]
+
+        run(scenario, threads=3)
 
 
 class TestLateEventLoop:
