@@ -25,8 +25,8 @@ _WEIGHT = 0.1
 # So few threads may always run. One computes while the database answers the other.
 FEWEST_THREADS = 2
 LOOK_EVERY_SECONDS = 0.02
-# With less of a core for this process, threads mostly wait, and more of them serve more.
-MAX_CORE = 0.7
+# Of a core, by this process. With less, threads mostly wait, and more of them serve more.
+MAX_UTILIZATION = 0.7
 # While the event loop is late by more than this, threads leave it too little of the interpreter.
 MAX_LAG_SECONDS = 0.03
 
@@ -87,7 +87,7 @@ class ThreadQueue:
     def is_overloaded(self) -> bool:
         """True if a request that comes now may be expected to wait for longer than MAX_EXPECTED_SECONDS."""
         waiting = len(self._waiting) + self._reserved
-        if not self._waiting or self._running + waiting < self._most:
+        if not self._waiting or self._running + self._blocked + waiting < self._most:
             return False  # soon there is a thread for each, however long those before it take
         # A hang shows in the time since the last end, before any interval is known.
         expected = waiting * self._interval + time.monotonic() - self._last_end
@@ -215,11 +215,11 @@ class ThreadQueue:
     def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         """Let fewer threads run if they compute, or if the event loop is late, and else more if requests wait."""
         lag = loop.time() - due
-        core = (time.process_time() - self._spent) / (LOOK_EVERY_SECONDS + lag)
+        utilization = (time.process_time() - self._spent) / (LOOK_EVERY_SECONDS + lag)
         with self._lock:
             if lag > MAX_LAG_SECONDS:
                 self._limit = min(self._limit, self._running) // 2
-            elif core > MAX_CORE:
+            elif utilization > MAX_UTILIZATION:
                 self._limit -= 1
             elif self._waiting:
                 self._limit += 1

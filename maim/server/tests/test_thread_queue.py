@@ -263,13 +263,13 @@ class TestNumberOfThreads:
         await asyncio.gather(*tasks)
         return limit
 
-    @pytest.mark.parametrize(("max_core", "limit"), [(0, 1), (1_000, THREADS)], ids=["compute", "wait"])
+    @pytest.mark.parametrize(("max_utilization", "limit"), [(0, 1), (1_000, THREADS)], ids=["compute", "wait"])
     def test_more_threads_run_only_while_threads_wait(
-        self, monkeypatch: pytest.MonkeyPatch, max_core: float, limit: int
+        self, monkeypatch: pytest.MonkeyPatch, max_utilization: float, limit: int
     ) -> None:
         monkeypatch.setattr(thread_queue, "FEWEST_THREADS", 1)
         monkeypatch.setattr(thread_queue, "MAX_LAG_SECONDS", 10)
-        monkeypatch.setattr(thread_queue, "MAX_CORE", max_core)
+        monkeypatch.setattr(thread_queue, "MAX_UTILIZATION", max_utilization)
 
         async def scenario(surface: Surface) -> None:
             assert await self.limit_after_some_looks(surface) == limit
@@ -290,6 +290,23 @@ class TestNumberOfThreads:
             surface.release("a", "b", "c")
 
             assert await asyncio.gather(*tasks) == ["a", "b", "c"]
+
+        run(scenario, threads=3)
+
+    def test_request_behind_threads_that_all_wait_or_run_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 0)
+
+        async def scenario(surface: Surface) -> None:
+            busy = [surface.send("a", waits=True), surface.send("b", waits=True), surface.send("c")]
+            async with asyncio.timeout(10):
+                while len(surface.begun) < 3:
+                    await asyncio.sleep(0.01)
+            queued = surface.send("d")
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded):
+                await surface.send("e")
+            surface.release("a", "b", "c", "d")
+            await asyncio.gather(*busy, queued)
 
         run(scenario, threads=3)
 
