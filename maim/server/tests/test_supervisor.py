@@ -1,4 +1,4 @@
-"""What the supervisor knows of the surfaces."""
+"""The readiness of a surface, as the supervisor sees it."""
 
 from __future__ import annotations
 
