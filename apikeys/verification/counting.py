@@ -118,7 +118,7 @@ class UseCounter:
         self._batch = Batch(secrets.token_hex(16), 0)  # the latest batch
         self._unconfirmed: _Content | None = None  # the content of the latest batch, until it is known to be written
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="use-counter", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def count(self, facts: KeyFacts, moment: datetime, *, has_permission: bool = True) -> None:
         """Add one use, whose outcome is PERMISSION_MISSING if the key does not have the permission required."""
@@ -150,12 +150,15 @@ class UseCounter:
         """Begin to write what is counted, until `stop`."""
         # Anew, because workers are forked with one counter: of two with one name, a batch would pass for the other's.
         self._batch = Batch(secrets.token_hex(16), 0)
+        # Not before either, because Python 3.13 starts no thread that was made before a fork.
+        self._thread = threading.Thread(target=self._run, name="use-counter", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Write what is left and stop. Return when it is written, or after five seconds."""
         self._stopping.set()
-        self._thread.join(5)
+        if self._thread is not None:
+            self._thread.join(5)
 
     def write(self) -> None:
         """Write what was counted so far. Keep what the database does not accept for the next time."""

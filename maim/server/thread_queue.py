@@ -19,8 +19,10 @@ MAX_WAIT_SECONDS = 2.0
 # With less than this to expect, few requests wait in vain.
 MAX_EXPECTED_SECONDS = 1.0
 MAX_WAITING = 1000
-# The weight of the newest interval in the average of the intervals between two ends.
+# The weight of the newest interval in the average of the intervals between two ends, and the longest that is counted:
+# a machine that stood still for half a second says little of how fast the requests after it end.
 _WEIGHT = 0.1
+_LONGEST_INTERVAL = 0.1
 
 # So few threads may always run. One computes while the database answers the other.
 FEWEST_THREADS = 2
@@ -191,7 +193,8 @@ class ThreadQueue:
             self._running -= 1
             return None
         now = time.monotonic()
-        self._interval += (now - self._last_end - self._interval) * _WEIGHT
+        newest = min(now - self._last_end, _LONGEST_INTERVAL)
+        self._interval += (newest - self._interval) * _WEIGHT
         self._last_end = now
         return self._waiting.popleft()
 

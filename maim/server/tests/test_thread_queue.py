@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -247,6 +249,26 @@ def test_requests_of_one_turn_of_the_event_loop_count_each_other(monkeypatch: py
         assert not surface.queue.is_overloaded, "none of them has come"
         surface.release("a", "b", "c")
         await asyncio.gather(*running, waiting)
+
+    run(scenario)
+
+
+def test_nothing_is_refused_because_the_machine_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
+    monkeypatch.setattr(thread_queue, "time", clock)
+
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting = [surface.send("c"), surface.send("d")]
+        await asyncio.sleep(0)
+        clock.now += 0.9
+        surface.release("a")
+        wait_until(lambda: "c" in surface.begun, "the first ends after a stall")
+        for _ in range(20):
+            assert not surface.queue.is_overloaded
+            surface.queue.reserve()
+        surface.release("b", "c", "d")
+        await asyncio.gather(*running, *waiting)
 
     run(scenario)
 
