@@ -37,3 +37,15 @@ def test_worker_that_is_told_to_end_before_it_serves_ends() -> None:
     ended = processes.run(["-c", WORKER], environment)
 
     assert ended.stdout == "0\n", ended.stderr
+
+
+def test_no_thread_is_made_before_a_worker_is_forked() -> None:
+    """Python 3.13 takes such a thread for one that has run, and starts it in no worker."""
+    code = (
+        "import gc, threading, django; django.setup(); import maim.server.supervisor; "
+        "main = threading.main_thread(); "
+        "print([each for each in gc.get_objects() if isinstance(each, threading.Thread) and each is not main])"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "maim.settings"}
+
+    assert processes.run(["-c", code], environment).stdout == "[]\n"
