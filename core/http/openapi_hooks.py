@@ -6,6 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 _JSON = "application/json"
+# RFC 9110's name for it, which Python has from 3.13 on.
+_PHRASES = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large"}
 _ERROR_SHAPES = {"#/components/schemas/ErrorResponse": "", "#/components/schemas/ErrorEnvelope": "Enveloped"}
 
 
@@ -49,4 +51,5 @@ def _kind(response: dict[str, Any]) -> str:
 
 
 def _phrase(status: str) -> str:
-    return HTTPStatus(int(status)).phrase.title().replace(" ", "")
+    known = HTTPStatus(int(status))
+    return _PHRASES.get(known, known.phrase).title().replace(" ", "")
