@@ -146,6 +146,7 @@ class ThreadQueue:
             call = None
             if self._running < self._limit and self._is_free():
                 self._running += 1
+                self._note_end()  # as good as one for those that wait
                 call = self._take()
         if call is not None:
             self._threads.submit(self._work, call)
@@ -182,6 +183,7 @@ class ThreadQueue:
 
     def _next(self) -> _Call | None:
         """Return the next call for the thread that has ended one, or None if it is to rest."""
+        self._note_end()
         if self._running > self._limit:
             self._running -= 1
             return None
@@ -192,11 +194,15 @@ class ThreadQueue:
         if not self._waiting:
             self._running -= 1
             return None
-        now = time.monotonic()
-        newest = min(now - self._last_end, _LONGEST_INTERVAL)
-        self._interval += (newest - self._interval) * _WEIGHT
-        self._last_end = now
         return self._waiting.popleft()
+
+    def _note_end(self) -> None:
+        """Measure how fast requests end, if others wait for that."""
+        if self._waiting:
+            now = time.monotonic()
+            newest = min(now - self._last_end, _LONGEST_INTERVAL)
+            self._interval += (newest - self._interval) * _WEIGHT
+            self._last_end = now
 
     def _withdraw(self, call: _Call) -> bool:
         """Let a call wait no longer. Return False if a thread has taken it."""

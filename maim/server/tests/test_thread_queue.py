@@ -18,7 +18,7 @@ from core.waiting import waiting
 from maim.server import thread_queue
 from maim.server.exchange import ClientGone
 from maim.server.thread_queue import Overloaded, ThreadQueue
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 
 pytestmark = pytest.mark.embedded
 
@@ -271,6 +271,32 @@ def test_nothing_is_refused_because_the_machine_stood_still(monkeypatch: pytest.
         await asyncio.gather(*running, *waiting)
 
     run(scenario)
+
+
+def test_request_ends_also_if_its_thread_then_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
+    monkeypatch.setattr(thread_queue, "time", clock)
+    monkeypatch.setattr(thread_queue, "MAX_UTILIZATION", -1)  # so that the limit stays at two threads
+
+    async def scenario(surface: Surface) -> None:
+        tasks = [surface.send(name) for name in ("a", "b", "c", "d")]
+        while len(surface.begun) < len(tasks):  # two of them beyond the limit, because none ends
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(thread_queue, "LOOK_EVERY_SECONDS", WAIT)
+        await asyncio.sleep(0.1)  # until no look is due that would let the next begin, too
+        tasks.append(surface.send("e"))
+        await asyncio.sleep(0)
+        clock.now += 0.9
+        surface.release("a")
+        await tasks[0]
+        clock.now += 0.9
+
+        assert "e" not in surface.begun
+        assert not surface.queue.is_overloaded
+        surface.release("b", "c", "d", "e")
+        await asyncio.gather(*tasks)
+
+    run(scenario, threads=4)
 
 
 class TestNumberOfThreads:
