@@ -254,7 +254,7 @@ def test_requests_of_one_turn_of_the_event_loop_count_each_other(monkeypatch: py
 
 
 def test_nothing_is_refused_because_the_machine_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
+    clock: Any = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
     monkeypatch.setattr(thread_queue, "time", clock)
 
     async def scenario(surface: Surface) -> None:
@@ -274,7 +274,7 @@ def test_nothing_is_refused_because_the_machine_stood_still(monkeypatch: pytest.
 
 
 def test_request_ends_also_if_its_thread_then_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
+    clock: Any = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
     monkeypatch.setattr(thread_queue, "time", clock)
     monkeypatch.setattr(thread_queue, "MAX_UTILIZATION", -1)  # so that the limit stays at two threads
 
