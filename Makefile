@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-access test-browser test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi pictures query-counts lock image clean
+.PHONY: help run test test-heavy test-access test-browser test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi pictures query-counts lock image clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,8 +21,11 @@ run: $(VENV)/installed-$(REQUIREMENTS) ## Run both surfaces (SQLite under var/, 
 	@$(MANAGE) migrate --verbosity 0
 	@exec $(MANAGE) serve
 
-test: $(VENV)/installed-requirements-dev.txt ## Run all tests on SQLite, and on MariaDB with Redis
+test: $(VENV)/installed-requirements-dev.txt ## Run the tests on SQLite, and on MariaDB with Redis
 	@$(BIN)/python -m tests.run $(ARGS)
+
+test-heavy: $(VENV)/installed-requirements-dev.txt ## Run the tests of faults, load and many pages (two minutes)
+	@$(BIN)/python -m tests.run --heavy
 
 bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory against bare Django (see bench/README.md)
 	@$(BIN)/python -m bench $(ARGS)
@@ -67,8 +70,8 @@ migrations: $(VENV)/installed-requirements-dev.txt ## Write migrations for chang
 	@$(MANAGE) makemigrations
 
 messages: $(VENV)/installed-requirements-dev.txt ## Collect and compile translations (needs gettext)
-	@$(MANAGE) makemessages --locale zh_Hans --no-location --no-wrap --ignore '$(VENV)/*' --ignore 'var/*'
-	@$(MANAGE) compilemessages --ignore '$(VENV)/*' --verbosity 0
+	@$(MANAGE) makemessages --locale zh_Hans --no-location --no-wrap --ignore '.venv*/*' --ignore 'var/*'
+	@$(MANAGE) compilemessages --ignore '.venv*/*' --verbosity 0
 
 openapi: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed OpenAPI documents and docs/config-fields.md
 	@$(BIN)/python -m pytest tests/test_openapi.py agents/tests/test_field_table.py --write-snapshots

@@ -1,8 +1,9 @@
-"""`make test`: the suite on SQLite and on MariaDB with Redis, at once.
+"""`make test`: the suite on SQLite and on MariaDB with Redis, at once. `make test-heavy`: what is too heavy for it.
 
 Tests that need not run on both run once: those marked `embedded`, which would find the same on any database, on
 SQLite; and those marked `single`, which take long, on MariaDB and Redis in two processes of their own. On SQLite the
-tests of the whole and those of each app are two passes, so that no core is left without work.
+tests of the whole and those of each app are two passes, so that no core is left without work. Tests marked `heavy`,
+of faults, load and many pages, are left to `--heavy`, unless they are named.
 
 The servers are private and throw-away, on free loopback ports. Where their programs are missing they
 are installed if that is allowed (root, apt-get), and otherwise left out with a line that says so. With
@@ -24,16 +25,30 @@ import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.haproxy import HAProxy
 from tests.support.instances import MariaDB, Redis
 
 # What each pass chooses, by marks.
-ON_SQLITE, ON_MARIADB, ON_MARIADB_ONCE = "not single", "not single and not embedded", "single"
+ON_SQLITE, ON_MARIADB = "not single and not heavy", "not single and not heavy and not embedded"
+SINGLE, HEAVY = "single", "heavy"
+# The passes of heavy tests, which wait for servers more than they compute.
+HEAVY_PASSES = 3
 NO_TESTS = 5  # pytest's exit code
 # By how much less the other passes are urgent than that of the tests that take long, which waits in between.
 NICENESS = 3
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class Plan(NamedTuple):
+    """A pass to run: its title, arguments and marks, and whether it is on MariaDB with Redis."""
+
+    title: str
+    arguments: list[str]
+    chosen: str
+    has_servers: bool = True
+    niceness: int = 0
 
 
 def main(arguments: list[str]) -> int:
@@ -49,30 +64,60 @@ def main(arguments: list[str]) -> int:
             install(HAProxy.missing())  # the one test that needs it is skipped without
         if missing and not install(missing):
             print(f"left out: the pass on MariaDB and Redis, for want of {' '.join(missing)} (not root, or no apt-get)")
-            return Pass("SQLite", {}, arguments, directory).result()
-        install_mysqlclient()
-        passes: list[Pass] = []
-
-        def begin(title: str, servers: dict[str, str], part: list[str], chosen: str, niceness: int = 0) -> None:
-            passes.append(Pass(title, servers, part, directory, chosen=chosen, niceness=niceness))
-            stack.callback(passes[-1].end)
-
-        # First those that need no server, because servers take seconds to start.
-        parts = {"SQLite": arguments} if arguments else {"SQLite": ["tests"], "SQLite, apps": of_apps()}
-        for title, part in parts.items():
-            begin(title, {}, part, ON_SQLITE, NICENESS)
-        if given:
-            servers = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
-            begin("MariaDB and Redis", servers, arguments, "not embedded")
+            plans = [without_servers(arguments)]
         else:
-            for title, part in parts_of_single(arguments).items():
-                servers = own_servers(stack, directory / title.replace(" ", "-"))
-                begin(f"MariaDB and Redis, {title}", servers, part, ON_MARIADB_ONCE)
-            begin("MariaDB and Redis", own_servers(stack, directory / "both"), arguments, ON_MARIADB, NICENESS)
+            install_mysqlclient()
+            plans = plans_of(arguments, on_given_servers=given)
+        passes: list[Pass] = []
+        for number, plan in enumerate(plans):
+            servers: dict[str, str] = {}
+            if plan.has_servers and given:
+                servers = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
+            elif plan.has_servers:
+                servers = own_servers(stack, directory / f"servers-{number}")
+            passes.append(Pass(plan, servers, directory))
+            stack.callback(passes[-1].end)
         result = max([each.result() for each in passes])
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"took {time.monotonic() - began:.0f} s, and {spent.ru_utime + spent.ru_stime:.0f} s of the processors")
     return result
+
+
+def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
+    """Return the passes of a run. Those that need no server come first, because servers take seconds to start."""
+    if arguments == ["--heavy"]:
+        # One pass on servers that were given, because two would use the same database.
+        parts = parts_of(HEAVY, 1 if on_given_servers else HEAVY_PASSES)
+        return [
+            Plan(f"MariaDB and Redis, heavy, {number} of {len(parts)}", part, HEAVY)
+            for number, part in enumerate(parts, 1)
+        ]
+    if arguments:
+        plans = [Plan("SQLite", arguments, ON_SQLITE, has_servers=False)]
+        once = [Plan("MariaDB and Redis, once", arguments, f"{SINGLE} or {HEAVY}")]
+    else:
+        plans = [
+            Plan("SQLite", ["tests"], ON_SQLITE, has_servers=False, niceness=NICENESS),
+            Plan("SQLite, apps", of_apps(), ON_SQLITE, has_servers=False, niceness=NICENESS),
+        ]
+        first, second = parts_of(SINGLE, 2)
+        once = [
+            Plan("MariaDB and Redis, once, first part", first, SINGLE),
+            Plan("MariaDB and Redis, once, second part", second, SINGLE),
+        ]
+    if on_given_servers:
+        return [
+            *plans,
+            Plan("MariaDB and Redis", arguments, "not embedded" + ("" if arguments else f" and not {HEAVY}")),
+        ]
+    return [*plans, *once, Plan("MariaDB and Redis", arguments, ON_MARIADB, niceness=NICENESS)]
+
+
+def without_servers(arguments: list[str]) -> Plan:
+    """Return the one pass of a run where there is no MariaDB or Redis."""
+    if arguments == ["--heavy"]:
+        return Plan("SQLite", [], HEAVY, has_servers=False)
+    return Plan("SQLite", arguments, "" if arguments else f"not {HEAVY}", has_servers=False)
 
 
 def of_apps() -> list[str]:
@@ -80,18 +125,16 @@ def of_apps() -> list[str]:
     return [path for path in test_paths() if path != "tests"]
 
 
-def parts_of_single(arguments: list[str]) -> dict[str, list[str]]:
-    """Return the parts of the tests that take long, by title: two of about the same length, unless some were named."""
-    if arguments:
-        return {"once": arguments}
+def parts_of(mark: str, number: int) -> list[list[str]]:
+    """Return the files that have tests with a mark, in so many parts of about the same length."""
     files = [file for path in test_paths() for file in sorted((ROOT / path).glob("**/test_*.py"))]
-    single = [str(file) for file in files if has_single(file)]
-    return {"once, first part": single[::2], "once, second part": single[1::2]}
+    marked = [str(file) for file in files if has_mark(file, mark)]
+    return [marked[first::number] for first in range(number)]
 
 
-def has_single(file: Path) -> bool:
-    """Return whether a test of this file takes long."""
-    return "pytest.mark.single" in file.read_text(encoding="utf-8")
+def has_mark(file: Path, mark: str) -> bool:
+    """Return whether a test of this file has a mark."""
+    return f"pytest.mark.{mark}" in file.read_text(encoding="utf-8")
 
 
 def test_paths() -> list[str]:
@@ -114,19 +157,10 @@ def own_servers(stack: ExitStack, directory: Path) -> dict[str, str]:
 class Pass:
     """The suite on one kind of database, in a process that begins at once."""
 
-    def __init__(
-        self,
-        title: str,
-        environment: dict[str, str],
-        arguments: list[str],
-        directory: Path,
-        *,
-        chosen: str = "",
-        niceness: int = 0,
-    ) -> None:
-        self._title = title
+    def __init__(self, plan: Plan, servers: dict[str, str], directory: Path) -> None:
+        self._title = plan.title
         # Of a few tests that somebody named, a pass may have none.
-        self._may_be_empty = bool(arguments)
+        self._may_be_empty = bool(plan.arguments)
         data = Path(tempfile.mkdtemp(dir=directory))
         self._output = data / "output"
         settings = {
@@ -134,13 +168,13 @@ class Pass:
             "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
             "MAIM_KEY_PEPPERS": "1:a key secret for tests of thirty-two or more",
             "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
-            **{name: value for name, value in environment.items() if value},
+            **{name: value for name, value in servers.items() if value},
         }
         # Of the many processes that tests start, none but the first shall have to compile what it imports.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                ["nice", "-n", str(niceness), sys.executable, "-m", "pytest", "-m", chosen, *arguments],
+                ["nice", "-n", str(plan.niceness), sys.executable, "-m", "pytest", "-m", plan.chosen, *plan.arguments],
                 cwd=ROOT,
                 env={**inherited, **settings},
                 stdout=output,

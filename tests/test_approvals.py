@@ -24,7 +24,7 @@ from tests.support.serve_with import LONG_LEASE, LONG_LEASE_SECONDS
 from tests.support.server import MaimServer
 
 pytestmark = [
-    pytest.mark.single,
+    pytest.mark.heavy,
     pytest.mark.needs_mariadb,
 ]
 

@@ -20,7 +20,7 @@ from tests.support.instances import MariaDB, frozen, wait_until
 from tests.support.old_bot import OldBot
 from tests.support.server import MaimServer, fresh_database_url
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.heavy
 
 
 AGENTS = 30

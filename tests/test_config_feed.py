@@ -10,7 +10,7 @@ from tests.support.feed import follow
 from tests.support.server import cluster
 
 pytestmark = [
-    pytest.mark.single,
+    pytest.mark.heavy,
     pytest.mark.needs_mariadb,
     pytest.mark.needs_redis,
 ]

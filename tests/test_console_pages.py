@@ -12,7 +12,7 @@ from pytest_django import DjangoDbBlocker
 
 from tests.support.console_pages import demo_database, measure_pages
 
-pytestmark = [pytest.mark.single, pytest.mark.needs_mariadb]
+pytestmark = [pytest.mark.heavy, pytest.mark.needs_mariadb]
 
 KEYS = 2_000
 

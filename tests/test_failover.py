@@ -18,7 +18,7 @@ from tests.support.instances import wait_until
 from tests.support.server import MaimServer
 
 pytestmark = [
-    pytest.mark.single,
+    pytest.mark.heavy,
     pytest.mark.needs_mariadb,
 ]
 LIMIT = {"limit": 10_000, "window_seconds": 1}

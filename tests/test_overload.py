@@ -18,7 +18,7 @@ from tests.support.instances import MariaDB, frozen, wait_until
 from tests.support.server import MaimServer
 from tests.support.wire import Response, exchange
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.heavy
 
 LIMIT = 500
 ORIGIN = "https://console.example.com"

@@ -28,7 +28,7 @@ from tests.support.operators import sign_in
 from tests.support.routes import fill
 from tests.test_permissions import INTERNAL_ROWS, PUBLIC_ROWS, Row
 
-pytestmark = [pytest.mark.single, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.heavy, pytest.mark.django_db(transaction=True)]
 
 # Routes that read although their method is POST.
 READING_POSTS = {

@@ -12,7 +12,7 @@ from schemathesis import Case
 from tests.support.documents import RequestObjects, bounded, internal, public
 from tests.support.server import MaimServer
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")

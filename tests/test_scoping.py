@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,7 @@ def test_every_model_with_a_tenant_is_scoped_or_exempt() -> None:
 
 @pytest.mark.embedded
 def test_only_listed_functions_bypass_scoping() -> None:
-    found = set(_find_bypasses())
+    found = _bypasses()
     trespassers = {location for location in found if not any(_allows(entry, location) for entry in MAY_GO_UNSCOPED)}
 
     assert sorted(trespassers) == []
@@ -220,7 +221,7 @@ def test_every_way_to_bypass_scoping_is_found() -> None:
 
 @pytest.mark.embedded
 def test_every_listed_function_bypasses_scoping() -> None:
-    found = set(_find_bypasses())
+    found = _bypasses()
     stale = {entry for entry in MAY_GO_UNSCOPED if "::" in entry and entry not in found}
 
     assert stale == set()
@@ -230,13 +231,16 @@ def _allows(entry: str, location: str) -> bool:
     return location == entry if "::" in entry else fnmatch(location.partition("::")[0], entry)
 
 
-def _find_bypasses() -> Iterator[str]:
-    """Yield each bypass as `file::function`."""
-    for package in SOURCES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if not {"migrations", "tests"} & set(path.relative_to(ROOT).parts):
-                for function in _bypassing_functions(ast.parse(path.read_text())):
-                    yield f"{path.relative_to(ROOT)}::{function}"
+@cache
+def _bypasses() -> frozenset[str]:
+    """Return each bypass as `file::function`."""
+    return frozenset(
+        f"{path.relative_to(ROOT)}::{function}"
+        for package in SOURCES
+        for path in (ROOT / package).rglob("*.py")
+        if not {"migrations", "tests"} & set(path.relative_to(ROOT).parts)
+        for function in _bypassing_functions(ast.parse(path.read_text()))
+    )
 
 
 def _bypassing_functions(node: ast.AST, function: str = "") -> Iterator[str]:

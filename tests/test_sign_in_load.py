@@ -21,7 +21,7 @@ from core.errors import Unavailable
 from tests.support.instances import WAIT, wait_until
 from tests.support.server import SETTINGS, MaimServer
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.heavy
 
 PASSWORD = "password123"
 LOGINS = 30

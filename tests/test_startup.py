@@ -19,7 +19,7 @@ from tests.support.migrating import migrate_together, recorded_migrations
 from tests.support.server import ROOT, MaimServer
 from tests.test_serve import has_ended, listens, process_tree, start_error
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.heavy
 
 
 def embedded(directory: Path, name: str = "maim_embedded", **environment: str) -> MaimServer:

@@ -14,7 +14,7 @@ from tests.support.faults import STALE_SECONDS, Deployment, Exchange, deployment
 from tests.support.instances import frozen
 
 pytestmark = [
-    pytest.mark.single,
+    pytest.mark.heavy,
     pytest.mark.needs_mariadb,
 ]
 

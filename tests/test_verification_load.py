@@ -26,7 +26,7 @@ from tests.support.http import is_healthy
 from tests.support.instances import WAIT, wait_until
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.heavy
 
 # Several machines need Redis to share limits.
 MACHINES = 3 if ON_MARIADB and HAS_REDIS else 1
