@@ -47,10 +47,10 @@ _MODULE_MARK = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILI
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip the modules without a test for this pass of tests/run.py, because importing them takes long."""
     chosen: str = config.option.markexpr
-    if chosen not in (run.ON_SQLITE, run.ON_MARIADB, run.SINGLE, run.HEAVY) or not collection_path.match("test_*.py"):
+    if chosen not in (run.ON_SQLITE, run.ON_MARIADB, run.NAMED_ONCE) or not collection_path.match("test_*.py"):
         return None
-    if chosen in (run.SINGLE, run.HEAVY):
-        left_out = not run.has_mark(collection_path, chosen)
+    if chosen == run.NAMED_ONCE:
+        left_out = not any(run.has_mark(collection_path, mark) for mark in (run.SINGLE, run.HEAVY))
     else:
         module_mark = _MODULE_MARK.search(collection_path.read_text())
         left_out = module_mark is not None and f"not {module_mark[1]}" in chosen

@@ -33,12 +33,12 @@ def cases(sizes: Sizes) -> dict[str, Case]:
 
     return {
         "ceilings": Case(RSGI_JSON, 1.5, ceilings),
-        "warm": Case("validate, warm", 1.1, key_cases.warm),
+        "warm": Case("validate, warm", 0.9, key_cases.warm),
         "mutations": Case("validate, warm, 5 key mutations a second", 0.7, key_cases.with_mutations),
         "limited": Case("validate, keys with a rate limit", 0.2, key_cases.limited),
         "cold": Case("validate, cold", 0.12, key_cases.cold),
-        "junk": Case("validate, junk of the new format", 1.1, key_cases.junk),
-        "parse": Case("parse", 1.1, key_cases.parse),
+        "junk": Case("validate, junk of the new format", 0.9, key_cases.junk),
+        "parse": Case("parse", 0.9, key_cases.parse),
         "some": larger("some"),
         "many": larger("many"),
         "health": Case("internal /health", 0.5, config_cases.health),

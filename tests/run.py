@@ -33,6 +33,9 @@ from tests.support.instances import MariaDB, Redis
 # What each pass chooses, by marks.
 ON_SQLITE, ON_MARIADB = "not single and not heavy", "not single and not heavy and not embedded"
 SINGLE, HEAVY = "single", "heavy"
+HEAVY_ON_SQLITE, HEAVY_ON_MARIADB = "heavy and embedded", "heavy and not embedded"
+# Of tests that were named, heavy ones run as well.
+NAMED_ON_SQLITE, NAMED_ONCE = "not single and (embedded or not heavy)", "single or (heavy and not embedded)"
 # The passes of heavy tests, which wait for servers more than they compute.
 HEAVY_PASSES = 3
 NO_TESTS = 5  # pytest's exit code
@@ -88,13 +91,17 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
     if arguments == ["--heavy"]:
         # One pass on servers that were given, because two would use the same database.
         parts = parts_of(HEAVY, 1 if on_given_servers else HEAVY_PASSES)
+        (files,) = parts_of(HEAVY, 1)
         return [
-            Plan(f"MariaDB and Redis, heavy, {number} of {len(parts)}", part, HEAVY)
-            for number, part in enumerate(parts, 1)
+            Plan("SQLite, heavy", files, HEAVY_ON_SQLITE, has_servers=False),
+            *(
+                Plan(f"MariaDB and Redis, heavy, {number} of {len(parts)}", part, HEAVY_ON_MARIADB)
+                for number, part in enumerate(parts, 1)
+            ),
         ]
     if arguments:
-        plans = [Plan("SQLite", arguments, ON_SQLITE, has_servers=False)]
-        once = [Plan("MariaDB and Redis, once", arguments, f"{SINGLE} or {HEAVY}")]
+        plans = [Plan("SQLite", arguments, NAMED_ON_SQLITE, has_servers=False)]
+        once = [Plan("MariaDB and Redis, once", arguments, NAMED_ONCE)]
     else:
         plans = [
             Plan("SQLite", ["tests"], ON_SQLITE, has_servers=False, niceness=NICENESS),

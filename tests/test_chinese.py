@@ -234,6 +234,7 @@ def invalid(form: dict[str, list[str]], value: str) -> dict[str, Any]:
     return {name: sent if "FORMS" in name or name == "shown_values" else value for name, sent in form.items()}
 
 
+@pytest.mark.heavy
 def test_every_page_and_form_of_the_admin_is_chinese(olivia: Operator) -> None:
     rows, reader, client = make_everything(olivia), Reader(), olivia.client
 
@@ -259,6 +260,7 @@ ACTIONS: dict[type[Model], tuple[str, ...]] = {
 }
 
 
+@pytest.mark.heavy
 def test_every_action_of_the_admin_is_chinese(olivia: Operator) -> None:
     rows, reader = make_everything(olivia), Reader()
 

@@ -39,7 +39,7 @@ from tests.support.odd_requests import OddRequest, OddRequests, RequestData, sma
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
 
-pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
+pytestmark = [pytest.mark.heavy, pytest.mark.embedded, pytest.mark.django_db]
 
 SEED = os.environ.get("FUZZ_SEED", "1")
 PAIRS = 600 * TIMES  # of each test

@@ -29,7 +29,7 @@ from tests.support.instances import WAIT
 from tests.support.people import Person, make_agent, make_key
 from tests.support.server import MaimServer
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.heavy, pytest.mark.embedded]
 
 MAX_SECONDS = 1.0
 # What adding a million numbers takes a machine of usual speed.
