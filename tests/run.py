@@ -55,7 +55,7 @@ class Plan(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
-    """Runs all passes, beside each other; the highest of their exit codes."""
+    """Run all passes, beside each other. Return the highest of their exit codes."""
     began = time.monotonic()
     given_database, given_redis = os.environ.pop("DATABASE_URL", ""), os.environ.pop("REDIS_URL", "")
     given = given_database.startswith("mysql:")
@@ -152,7 +152,7 @@ def test_paths() -> list[str]:
 
 
 def own_servers(stack: ExitStack, directory: Path) -> dict[str, str]:
-    """The addresses of a MariaDB and a Redis that run until the stack is unwound."""
+    """Return the addresses of a MariaDB and a Redis that run until the stack is unwound."""
     mariadb, redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
     stack.callback(mariadb.stop)
     stack.callback(redis.stop)
@@ -162,7 +162,7 @@ def own_servers(stack: ExitStack, directory: Path) -> dict[str, str]:
 
 
 class Pass:
-    """The suite on one kind of database, in a process that begins at once."""
+    """A pass in a process that begins at once."""
 
     def __init__(self, plan: Plan, servers: dict[str, str], directory: Path) -> None:
         self._title = plan.title
@@ -193,7 +193,7 @@ class Pass:
         self._process.kill()
 
     def result(self) -> int:
-        """Shows what pytest printed, as it comes, and returns its exit code."""
+        """Show what pytest prints, as it comes, and return its exit code."""
         print(f"=== tests on {self._title}", flush=True)
         with self._output.open(encoding="utf-8", errors="replace") as output:
             while self._process.poll() is None:
@@ -207,7 +207,7 @@ class Pass:
 
 
 def missing_packages(*, servers: bool) -> list[str]:
-    """The Debian packages that MariaDB and Redis, and tests on them, lack on this machine."""
+    """Return the Debian packages that MariaDB and Redis, and tests on them, lack on this machine."""
     missing = [*MariaDB.missing(), *Redis.missing()] if servers else []
     if importlib.util.find_spec("MySQLdb") is None:
         needs: dict[str, Callable[[], bool]] = {
@@ -221,7 +221,7 @@ def missing_packages(*, servers: bool) -> list[str]:
 
 
 def install(packages: list[str]) -> bool:
-    """Installs Debian packages; whether that was allowed, and worked."""
+    """Install Debian packages. Return whether that was allowed, and worked."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
     print(f"installing {' '.join(packages)}", flush=True)
@@ -234,7 +234,7 @@ def install(packages: list[str]) -> bool:
 
 
 def install_mysqlclient() -> None:
-    """Installs Python's MySQL driver, which the embedded default does without, unless it is there."""
+    """Install Python's MySQL driver, which the embedded default does without, unless it is there."""
     if importlib.util.find_spec("MySQLdb") is None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         subprocess.run([*pip, "-r", str(ROOT / "requirements.txt")], check=True)

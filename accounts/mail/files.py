@@ -30,7 +30,7 @@ def sweep() -> int:
 
 
 class EmailBackend(BaseEmailBackend):
-    """Writes mails to EMAIL_FILE_PATH. Django's own makes files that everybody may read."""
+    """A backend that writes mails to EMAIL_FILE_PATH. Django's own makes files that everybody may read."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         directory = Path(str(settings.EMAIL_FILE_PATH))

@@ -218,7 +218,7 @@ class TestTrust:
     def test_an_operators_key_never_goes_with_another_address(
         self, api: AgentApi, files: Files, internal: SurfaceClient, layer: str
     ) -> None:
-        """Holds also where the operator defines the name last."""
+        """It holds also where the operator defines the name last."""
         mine = model(api_providers=[provider("late", base_url="https://evil.example")])
         if layer == "tenant":
             api.set_defaults(mine)

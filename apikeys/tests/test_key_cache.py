@@ -180,7 +180,7 @@ ROOM = 4
 
 
 class CacheMachine(RuleBasedStateMachine):
-    """Compares the cache with a plain dict, for any order of writes and invalidations."""
+    """A comparison of the cache with a plain dict, for any order of writes and invalidations."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -69,7 +69,7 @@ class Data:
         self.other_key = make_key(self.other_agent)
 
     def validate(self, *keys: IssuedKey, question: str = "validate-api-key", **body: Any) -> list[dict[str, Any]]:
-        """Asks about each key in turn; the answers."""
+        """Ask about each key in turn, and return the answers."""
         path = f"/api/v2/auth/{question}"
         return [self.internal.send("POST", path, {"api_key": key.secret, **body}).json() for key in keys]
 

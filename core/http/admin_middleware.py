@@ -15,7 +15,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class AdminNetworksMiddleware:
-    """Answers clients outside of MAIM_ADMIN_NETWORKS as if there were no admin, before anything else of it runs."""
+    """Middleware that answers clients outside of MAIM_ADMIN_NETWORKS as if there were no admin, first of all."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -27,7 +27,7 @@ class AdminNetworksMiddleware:
 
 
 class CrossOriginMiddleware:
-    """Keeps other sites from loading the admin's responses, and the admin from loading theirs.
+    """Middleware that keeps other sites from loading the admin's responses, and the admin from loading theirs.
 
     Cross-Origin-Opener-Policy is Django's, on the whole public surface.
     """

@@ -37,7 +37,7 @@ class ListOf(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class operation:  # noqa: N801  # a decorator
-    """Declares what a view's method takes and returns.
+    """Declare what a view's method takes and returns.
 
     `response` is the response in v1, and in v2 the envelope's `data`. `errors` are responses in the surface's own error
     shape, `extra_responses` those of another status in a shape of their own; 412 among the errors means that the method

@@ -185,7 +185,7 @@ class TestTransactional:
     def test_result_is_returned(self) -> None:
         @transactional
         def answer(number: int, *, text: str) -> tuple[int, str]:
-            """Says it back."""
+            """Say it back."""
             assert connection.in_atomic_block
             return number, text
 

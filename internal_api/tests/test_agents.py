@@ -37,7 +37,7 @@ FIELDS = [
 
 @pytest.fixture
 def create(internal: SurfaceClient, alice: Person) -> Any:
-    """Asks for an agent in Alice's tenant."""
+    """Ask for an agent in Alice's tenant."""
 
     def ask(name: Any = "bot", **fields: Any) -> Any:
         return internal.send("POST", AGENTS, {"tenant_id": alice.tenant.id, "name": name, **fields})

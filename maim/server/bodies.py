@@ -13,7 +13,7 @@ _WATCH_EVERY_SECONDS = 0.25
 
 
 class BodyReader:
-    """Reads bodies, and ends the reads that take too long.
+    """A reader of bodies, which ends the reads that take too long.
 
     One task watches all reads, because a timer for each (asyncio.timeout) would take longer than most reads.
     """

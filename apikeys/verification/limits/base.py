@@ -29,7 +29,7 @@ class Use(NamedTuple):
 
 
 class Limiter(Protocol):
-    """Counts uses against limits."""
+    """A counter of uses against limits."""
 
     def take(self, uses: Sequence[Use]) -> list[LimitStatus]:
         """Consume uses one after the other, and return the state of the limits after each.

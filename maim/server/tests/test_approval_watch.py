@@ -23,7 +23,7 @@ A_MOMENT = 0.05
 
 @pytest.fixture(autouse=True)
 def _propagation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits longer than any test, which only approvals can end."""
+    """A wait that is longer than any test, which only approvals can end."""
     monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", WAIT)
 
 
