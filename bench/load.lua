@@ -62,7 +62,12 @@ end
 
 function done(summary, latency)
    local errors = summary.errors
-   print(('{"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "failures": %d}'):format(
-      summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-      errors.connect + errors.read + errors.write + errors.timeout + errors.status))
+   local broken = errors.connect + errors.read + errors.write
+   if broken + errors.timeout + errors.status > 0 then
+      print(("%d requests got the status of an error, %d none in time, and %d broke off"):format(
+         errors.status, errors.timeout, broken))
+      os.exit(1)
+   end
+   print(('{"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f}'):format(
+      summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end

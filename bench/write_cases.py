@@ -29,6 +29,7 @@ BLOCK = 2_000
 AT_ONCE = 100
 MAX_AT_ONCE = 1_000
 MANY_CLIENTS = 64
+FEW_CLIENTS = 4
 
 
 def heartbeat(bench: Bench) -> Result:
@@ -105,7 +106,7 @@ def disable_many(bench: Bench) -> Result:
                 yield Request("POST", f"{KEYS_PATH}/{action}", {"api_key_ids": ids})
 
     with _enabled_after(bench, maim):
-        return bench.compared(maim, bench.load(requests(), ordered=True))
+        return bench.compared(maim, bench.load(requests(), ordered=True, clients=FEW_CLIENTS))
 
 
 def _create_keys(bench: Bench, maim: Maim, tenant_id: str, ids: Sequence[str]) -> Result:
