@@ -190,7 +190,7 @@ class TestTransactional:
             return number, text
 
         assert answer(1, text="x") == (1, "x")
-        assert (answer.__name__, answer.__doc__) == ("answer", "Says it back.")
+        assert (answer.__name__, answer.__doc__) == ("answer", "Say it back.")
 
     def test_inner_service_joins_the_outer_transaction(self) -> None:
         @transactional
