@@ -17,7 +17,7 @@ from tests.support.instances import MariaDB, Redis, wait_until
 from tests.support.server import MaimServer
 
 STALE_SECONDS = 4
-# The server gives up on a request after two seconds (maim.server.rsgi); a busy machine may take longer.
+# The server gives up on a request after two seconds (maim.server.thread_queue); a busy machine may take longer.
 MAX_SECONDS = 10.0
 # The expected code by kind of key. A response that no verdict is available is right, too.
 EXPECTED = {"good": VALID, "limited": VALID, "disabled": DISABLED, "unknown": UNKNOWN, "malformed": MALFORMED}
