@@ -499,11 +499,10 @@ def test_body_in_chunks_of_one_byte_is_refused_before_it_takes_long(server: Maim
     worker = psutil.Process(server.workers(surface)[-1])
     before = sum(worker.cpu_times()[:2])
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
-        connection.sendall(head.encode() + b"1\r\n \r\n" * 50_000)
+        connection.sendall(head.encode() + b"1\r\n \r\n" * 150_000)
         response = connection.recv(100)
     with server.client(surface) as client:
         assert client.get("/health").status_code == 200
 
-    # On a busy machine the time of the body may be over first.
-    assert response.startswith((b"HTTP/1.1 413", b"HTTP/1.1 408"))
+    assert response.startswith(b"HTTP/1.1 413")
     assert (sum(worker.cpu_times()[:2]) - before) / slowness() < MAX_SECONDS

@@ -45,7 +45,7 @@ class Headers:
         return [value.decode() for value in values if value.isascii()] if values else []
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """A request, with its whole body once that is read."""
 

@@ -26,8 +26,6 @@ from internal_api import fastpath
 from internal_api.fastpath import Batches, Handler, Reply, Request
 from maim.server import probes
 from maim.server.approval_watch import ApprovalWatch
-from maim.server.bodies import BodyReader
-from maim.server.connections import Connections
 from maim.server.exchange import ClientGone, Exchange
 from maim.server.refusals import Busy, refuse
 from maim.server.thread_queue import Overloaded, ThreadQueue
@@ -42,34 +40,27 @@ class Application:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._threads = ThreadQueue(surface)
-        self._connections = Connections()
-        self._bodies = BodyReader()
         self._approvals = ApprovalWatch()
-        self._host, self._port = surface.bind.host, str(surface.bind.port)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin what is done beside requests."""
-        self._tasks = [loop.create_task(_flush_metrics()), loop.create_task(self._bodies.watch())]
+        self._flushing = loop.create_task(_flush_metrics())
 
     def stop(self) -> None:
         """End what is done beside requests, and wait for the threads."""
-        for task in self._tasks:
-            task.cancel()
+        self._flushing.cancel()
         self._threads.close()
         self._approvals.close()
         metrics.flush()
 
-    def reply_at_once(self, request: Request) -> Reply | None:
+    def reply_at_once(self, exchange: Exchange) -> Reply | None:
         """Return the reply to a whole request if that takes no I/O, else None.
 
         It may be a refusal: a task for each would cost an overloaded worker as much again.
         """
-        if self._connections.are_too_many or probes.match(self._surface, request) is not None:
+        if exchange.is_on_refused_connection or probes.match(self._surface, exchange) is not None:
             return None
-        reply = self._reply_at_once(request)
-        if reply is not None and not self._connections.may_be_kept:
-            reply.headers.append(("Connection", "close"))
-        return reply
+        return self._reply_at_once(exchange)
 
     def _reply_at_once(self, request: Request) -> Reply | None:
         if self._threads.is_overloaded:
@@ -83,26 +74,21 @@ class Application:
         try:
             if probe is not None:
                 reply = await probe.reply()
-            elif self._connections.are_too_many or self._refuses_unread(exchange):
+            elif exchange.is_on_refused_connection or self._refuses_unread(exchange):
                 reply = refuse(self._surface, exchange, Busy)
             else:
                 reply = await self._read_and_reply(exchange)
         except ClientGone:
             exchange.respond(400, [], b"")  # nobody most likely reads this
             return
-        if not self._connections.may_be_kept:
-            reply.headers.append(("Connection", "close"))
         exchange.respond(reply.status, reply.headers, reply.body)
 
     async def _read_and_reply(self, exchange: Exchange) -> Reply:
         """Read the body, and return the reply. Raise ClientGone if the client hangs up before."""
         try:
-            if not exchange.has_whole_body:
-                await self._bodies.read(exchange)
+            await exchange.read_body()
         except TimeoutError:
-            reply = refuse(self._surface, exchange, RequestTimeout)
-            reply.headers.append(("Connection", "close"))
-            return reply
+            return refuse(self._surface, exchange, RequestTimeout)
         try:
             return await self._reply(exchange)
         except Overloaded:
@@ -129,8 +115,8 @@ class Application:
             "SCRIPT_NAME": "",
             "PATH_INFO": request.path.encode().decode("latin-1"),
             "QUERY_STRING": request.query,
-            "SERVER_NAME": self._host,
-            "SERVER_PORT": self._port,
+            "SERVER_NAME": self._surface.bind.host,
+            "SERVER_PORT": request.port,
             "SERVER_PROTOCOL": f"HTTP/{request.http_version}",
             "REMOTE_ADDR": request.peer.host,
             "REMOTE_PORT": str(request.peer.port),

@@ -35,8 +35,12 @@ class Client(Protocol):
     max_body_bytes: int
 
     @property
-    def is_stopping(self) -> bool:
-        """True if the server stops, and keeps no connection."""
+    def may_be_kept(self) -> bool:
+        """True if the connection may stay open after its response."""
+
+    @property
+    def is_refused(self) -> bool:
+        """True if there are more connections than the server serves."""
 
     def write(self, data: bytes) -> None:
         """Send bytes. Do nothing if the connection is closed."""
@@ -56,6 +60,7 @@ class Exchange(Request):
         "http_version",
         "is_answered",
         "is_client_gone",
+        "is_late",
         "keeps_alive",
         "size",
     )
@@ -67,7 +72,7 @@ class Exchange(Request):
         super().__init__(method, path, query, client.port, headers)
         self._client = client
         self.http_version, self.keeps_alive = http_version, keeps_alive
-        self.has_whole_body = self.is_answered = self.is_client_gone = False
+        self.has_whole_body = self.is_answered = self.is_client_gone = self.is_late = False
         self.size = 0
         self._chunks: list[bytes] = []
         self._change: asyncio.Future[None] | None = None
@@ -76,6 +81,11 @@ class Exchange(Request):
     def peer(self) -> Peer:
         """The address that the request came from."""
         return self._client.peer
+
+    @property
+    def is_on_refused_connection(self) -> bool:
+        """True if there are more connections than the server serves."""
+        return self._client.is_refused
 
     @property
     def is_too_large(self) -> bool:
@@ -106,6 +116,11 @@ class Exchange(Request):
         self.is_client_gone = True
         self._notify()
 
+    def time_out(self) -> None:
+        """Note that the body takes too long."""
+        self.is_late = True
+        self._notify()
+
     def _end_reading(self) -> None:
         self.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._notify()
@@ -113,13 +128,25 @@ class Exchange(Request):
     # ---- what the application calls
 
     async def read_body(self) -> None:
-        """Wait for the whole body, or for more than is allowed. Raise ClientGone if it ends early."""
-        if not self.has_whole_body and not self.size and (self.header("expect") or "").lower() == "100-continue":
+        """Wait for the whole body, but not for the rest of one that is too large, which Django refuses.
+
+        Raise ClientGone if it ends early, and TimeoutError if it takes too long.
+        """
+        if int(self.headers.get("content-length", "0")) > self._client.max_body_bytes:
+            return  # its sender may be waiting for the refusal
+        if self._expects_continue():
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self.has_whole_body or self.is_too_large):
             if self.is_client_gone:
                 raise ClientGone
+            if self.is_late:
+                raise TimeoutError
             await self._changed()
+
+    def _expects_continue(self) -> bool:
+        """Return whether the client waits for a word before it sends the body (RFC 9110, section 10.1.1)."""
+        is_waiting = not self.has_whole_body and not self.size and self.http_version == "1.1"
+        return is_waiting and (self.header("expect") or "").lower() == "100-continue"
 
     async def client_gone(self) -> None:
         """Return when the client has gone."""
@@ -127,15 +154,13 @@ class Exchange(Request):
             await self._changed()
 
     def respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Send the response. With `Connection: close`, or a body that is left unread, the connection is not kept."""
+        """Send the response. If the body is left unread, the connection is not kept."""
         self.is_answered = True
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
         head = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{lines}Date: {_date(int(time.time()))}\r\n"
         if "\r\nContent-Length: " not in head and status not in _STATUSES_WITHOUT_BODY:
             head += f"Content-Length: {len(body)}\r\n"
-        if "\r\nConnection: close\r\n" in head:
-            self.keeps_alive = False
-        elif not self.keeps_alive or not self.has_whole_body or self._client.is_stopping:
+        if not (self.keeps_alive and self.has_whole_body and self._client.may_be_kept):
             self.keeps_alive = False
             head += "Connection: close\r\n"
         elif self.http_version == "1.0":
@@ -151,7 +176,7 @@ class Exchange(Request):
         """Wait until more of the request, or the end of the client, is noted."""
         if self._change is None or self._change.done():
             self._change = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._change)
+        await self._change
 
 
 def refusal(status: int) -> bytes:

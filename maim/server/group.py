@@ -17,7 +17,7 @@ from django.conf import settings
 from core.http.surfaces import Surface
 from maim.server import worker
 from maim.server.acceptor import BACKLOG
-from maim.server.connections import accepted_connections
+from maim.server.connections import worker_limit
 from maim.server.http1 import HttpServer
 from maim.server.worker import STOP_SIGNALS
 
@@ -37,17 +37,15 @@ def run(surface: Surface, grace_seconds: float) -> None:
     assert parent is not None
     listener = _listen(surface)
     workers = [_start(surface, listener) for _ in range(settings.ENV.MAIM_WORKERS)]
-    started = time.monotonic()
+    started = [time.monotonic()] * len(workers)
     while os.getppid() == parent.pid:
         info = signal.sigtimedwait(watched, 1)
         if info is not None and info.si_signo in STOP_SIGNALS:
             break
         for number, each in enumerate(workers):
-            if not each.is_alive():
+            if not each.is_alive() and time.monotonic() >= started[number] + MIN_SECONDS:
                 log.error("worker of the %s surface ended with code %s, starting another", surface.name, each.exitcode)
-                time.sleep(max(0.0, started + MIN_SECONDS - time.monotonic()))
-                workers[number] = _start(surface, listener)
-                started = time.monotonic()
+                workers[number], started[number] = _start(surface, listener), time.monotonic()
     listener.close()
     _end(workers, time.monotonic() + grace_seconds)
 
@@ -77,7 +75,7 @@ def _end(workers: list[BaseProcess], deadline: float) -> None:
 
 def _work(surface: Surface, listener: socket.socket) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
-    application = worker.application(surface)
+    application = worker.prepare(surface)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     application.start(loop)
@@ -86,7 +84,7 @@ def _work(surface: Surface, listener: socket.socket) -> None:
         port=surface.bind.port,
         timeout=settings.REQUEST_TIMEOUT_SECONDS,
         max_body_bytes=settings.MAX_BODY_BYTES,
-        max_connections=accepted_connections(),
+        max_connections=worker_limit(),
     )
     loop.run_until_complete(_serve(server, listener))
     application.stop()

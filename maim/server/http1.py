@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import time
 from collections import deque
 from http import HTTPStatus
 from socket import socket
+from time import perf_counter
 from typing import cast
 
 import httptools
@@ -33,6 +33,13 @@ MAX_FRAMING_BYTES = 256 * 1024
 MAX_PIPELINED = 8
 # The time of a client that still sends what was refused unread, to read the response.
 LINGER_SECONDS = 2.0
+# The time of requests under way to be answered when the server stops. The worker then still writes what it has counted,
+# before it would be killed (maim.server.supervisor).
+DRAIN_SECONDS = 6.0
+# Of the connections that are served, the part below which they are kept.
+KEPT_BELOW = 0.8
+# Connections beyond those that are served, which get a refusal. More are closed unread.
+REFUSED_AT_ONCE = 500
 _WATCH_EVERY_SECONDS = 0.25
 _VERSIONS = frozenset({"1.0", "1.1"})
 # The parser knows the methods that there are, and takes any other for noise.
@@ -42,8 +49,8 @@ _UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
 class HttpServer:
     """The server of one worker.
 
-    A request's head may take `timeout` seconds, and a connection may be idle as long. Of more than `max_connections`
-    the latest are closed unread.
+    A request's head and its body may take `timeout` seconds each, and a connection may be idle as long. Requests on
+    more than `max_connections` are refused.
     """
 
     def __init__(
@@ -56,7 +63,7 @@ class HttpServer:
         self._timeout, self._max_connections = timeout, max_connections
 
     async def serve(self, listener: socket, stopping: asyncio.Event) -> None:
-        """Serve until `stopping` is set, and then until all requests under way are answered."""
+        """Serve until `stopping` is set, and then until all requests under way are answered, or DRAIN_SECONDS over."""
         loop = asyncio.get_running_loop()
         acceptor = Acceptor(listener, lambda: Connection(self))
         watch = loop.create_task(self._watch())
@@ -65,21 +72,35 @@ class HttpServer:
         acceptor.close()
         for connection in [*self.connections]:
             connection.close_if_idle()
-        while self.connections:
+        deadline = perf_counter() + DRAIN_SECONDS
+        while self.connections and perf_counter() < deadline:
             await asyncio.sleep(_WATCH_EVERY_SECONDS / 10)
         watch.cancel()
+        for connection in [*self.connections]:
+            connection.abort()
 
     @property
-    def is_full(self) -> bool:
+    def may_keep(self) -> bool:
+        """True while there are so few connections that they may stay open after a response."""
+        return not self.is_stopping and len(self.connections) < self._max_connections * KEPT_BELOW
+
+    @property
+    def has_too_many(self) -> bool:
+        """True while there are more connections than are served."""
         return len(self.connections) > self._max_connections
 
+    @property
+    def accepts(self) -> bool:
+        """True while another connection gets a response."""
+        return not self.is_stopping and len(self.connections) <= self._max_connections + REFUSED_AT_ONCE
+
     async def _watch(self) -> None:
-        """Close the connections that have been idle for too long."""
+        """End the bodies that take too long, and close the connections that have been idle for too long."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_SECONDS)
-            now = time.monotonic()
+            now = perf_counter()
             for connection in [*self.connections]:
-                connection.close_if_late(idle_before=now - self._timeout, ended_before=now - LINGER_SECONDS)
+                connection.end_if_late(idle_before=now - self._timeout, ended_before=now - LINGER_SECONDS)
 
 
 class Connection(asyncio.Protocol):
@@ -100,14 +121,18 @@ class Connection(asyncio.Protocol):
         self._serving: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._refusal = b""  # the last response, to what is not HTTP
-        self._idle_since = time.monotonic()
+        self._idle_since = perf_counter()  # or since when a head is arriving
         self._unwritten = 0  # the bytes of responses that the client had not taken at the last look
-        self._can_write, self._is_read, self._has_eof, self._is_ended = True, True, False, False
+        self._can_write, self._is_reading, self._has_eof, self._is_ended = True, True, False, False
         self._is_paused = False
 
     @property
-    def is_stopping(self) -> bool:
-        return self._server.is_stopping
+    def may_be_kept(self) -> bool:
+        return self._server.may_keep
+
+    @property
+    def is_refused(self) -> bool:
+        return self._server.has_too_many
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -121,20 +146,29 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._advance()
 
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
     def close_if_idle(self) -> None:
         if self._serving is None and not self._waiting:
             self._transport.close()
 
-    def close_if_late(self, *, idle_before: float, ended_before: float) -> None:
-        """Close the connection if nothing was asked or taken, or it has been ended, since before these times."""
+    def end_if_late(self, *, idle_before: float, ended_before: float) -> None:
+        """Close the connection if nothing was asked or taken, or it has been ended, since before these times.
+
+        Let a body time out that has been arriving since before `idle_before`.
+        """
+        if self._reading is not None and self._reading.started < idle_before:
+            self._reading.time_out()
         unwritten = self._transport.get_write_buffer_size()
         if unwritten != self._unwritten:  # the client takes its response
-            self._unwritten, self._idle_since = unwritten, time.monotonic()
+            self._unwritten, self._idle_since = unwritten, perf_counter()
         elif self._is_ended and not unwritten:
             if self._idle_since < ended_before:
-                self._transport.abort()
+                self.abort()
         elif self._serving is None and self._idle_since < idle_before:
-            self._transport.abort()
+            self.abort()
 
     # ---- asyncio.Protocol
 
@@ -143,8 +177,8 @@ class Connection(asyncio.Protocol):
         host, port, *_rest = self._transport.get_extra_info("peername") or ("", 0)
         self.peer = Peer(host, port)
         self._server.connections.add(self)
-        if self._server.is_full or self._server.is_stopping:
-            self._transport.abort()
+        if not self._server.accepts:
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._is_ended or self._refusal:
@@ -171,7 +205,7 @@ class Connection(asyncio.Protocol):
         """Drop the requests of a client that has gone, except for one whose body is cut short: it gets a 400."""
         self._has_eof = True
         self._lose_client()
-        return self._reading is not None and self._reading == self._serving
+        return self._reading is not None and self._reading is self._serving
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
@@ -190,7 +224,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._target, self._headers, self._received = b"", [], 0
-        self._has_begun_head = True
+        self._has_begun_head, self._idle_since = True, perf_counter()
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -243,8 +277,8 @@ class Connection(asyncio.Protocol):
                     self._server.refusal_pace.count(self)
         if self._refusal and not self._waiting and self._serving is None and not self._is_ended:
             self.write(self._refusal)
-            self._end(is_read=False)
-        self._read_if(len(self._waiting) < MAX_PIPELINED and not self._is_paused)
+            self._end(is_complete=False)
+        self._set_reading(len(self._waiting) < MAX_PIPELINED and not self._is_paused)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
@@ -258,15 +292,18 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def _finish(self, exchange: Exchange) -> None:
-        self._idle_since = time.monotonic()
+        self._idle_since = perf_counter()
         if not exchange.keeps_alive and not self._is_ended:
-            self._end(is_read=exchange.has_whole_body)
+            self._end(is_complete=exchange.has_whole_body)
 
-    def _end(self, *, is_read: bool) -> None:
-        """Close the connection, but not while the client still sends: it would be reset, and the response lost."""
-        self._is_ended = True
+    def _end(self, *, is_complete: bool) -> None:
+        """Close the connection, but not while the client still sends: it would be reset, and the response lost.
+
+        `is_complete` tells that the request was read to its end.
+        """
+        self._is_ended, self._idle_since = True, perf_counter()
         self._waiting.clear()
-        if is_read or self._has_eof:
+        if is_complete or self._has_eof:
             self._transport.close()
         else:
             self._transport.write_eof()
@@ -283,7 +320,8 @@ class Connection(asyncio.Protocol):
             if exchange is not None:
                 exchange.lose_client()
 
-    def _read_if(self, reads: bool) -> None:
-        if reads != self._is_read and not self._transport.is_closing():
-            self._is_read = reads
+    def _set_reading(self, reads: bool) -> None:
+        """Read from the transport, or not."""
+        if reads != self._is_reading and not self._transport.is_closing():
+            self._is_reading = reads
             (self._transport.resume_reading if reads else self._transport.pause_reading)()

@@ -136,7 +136,8 @@ class Supervisor:
                 if not process.is_alive():
                     log.error("the %s ended with code %s, starting it again", name, process.exitcode)
                     time.sleep(RESTART_PAUSE_SECONDS)
-                    self._start_in_background(name)
+                    if self._stop_until is None:
+                        self._start_in_background(name)
             if self._wait is not None and self._wait.is_over():
                 self._wait = None
             if not is_ready and self._wait is None and all(_answers(surface) for surface in self._surfaces):

@@ -16,7 +16,7 @@ from core.waiting import belong_to
 from maim.server.exchange import ClientGone
 
 MAX_WAIT_SECONDS = 2.0
-# With less than this to expect, few requests wait in vain.
+# A request that would most likely wait for longer is refused at once.
 MAX_EXPECTED_SECONDS = 1.0
 MAX_WAITING = 1000
 # The weight of the newest interval in the average of the intervals between two ends, and the longest that is counted:
@@ -24,10 +24,11 @@ MAX_WAITING = 1000
 _WEIGHT = 0.1
 _LONGEST_INTERVAL = 0.1
 
-# So few threads may always run. One computes while the database answers the other.
+# The threads that may always run: one computes while the database answers the other.
 FEWEST_THREADS = 2
-LOOK_EVERY_SECONDS = 0.02
-# Of a core, by this process. With less, threads mostly wait, and more of them serve more.
+ADJUST_EVERY_SECONDS = 0.02
+# The part of a core that this process may use before fewer threads run. Below it they mostly wait for others, and more
+# of them serve more requests.
 MAX_UTILIZATION = 0.7
 # While the event loop is late by more than this, threads leave it too little of the interpreter.
 MAX_LAG_SECONDS = 0.03
@@ -82,8 +83,9 @@ class ThreadQueue:
         # While requests wait: the average time between two ends, and the time of the last.
         self._interval = 0.0
         self._last_end = time.monotonic()
-        self._watch: asyncio.TimerHandle | None = None
-        self._spent = 0.0  # the processor's seconds at the last look
+        # The next adjustment of the limit, and this process' seconds of the processor at the last one.
+        self._adjustment: asyncio.TimerHandle | None = None
+        self._cpu_seconds = 0.0
 
     @property
     def is_overloaded(self) -> bool:
@@ -134,8 +136,8 @@ class ThreadQueue:
 
     def close(self) -> None:
         """Wait for the requests that are running."""
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._adjustment is not None:
+            self._adjustment.cancel()
         self._threads.shutdown()
 
     def leave(self) -> None:
@@ -162,11 +164,11 @@ class ThreadQueue:
         return self._running + self._blocked < self._most
 
     def _begin(self, call: _Call) -> bool:
-        """Begin a call in a free thread, or let it wait. Return whether it has begun."""
+        """Begin a call in a free thread, or let it wait behind others. Return whether it has begun."""
         if self._running >= FEWEST_THREADS:
-            self._look_later()
+            self._adjust_later()
         with self._lock:
-            if self._running >= self._limit or not self._is_free():
+            if self._waiting or self._running >= self._limit or not self._is_free():
                 self._waiting.append(call)
                 return False
             self._running += 1
@@ -213,18 +215,19 @@ class ThreadQueue:
                 return False
             return True
 
-    def _look_later(self) -> None:
-        """Look at the threads every now and then until few of them run and nothing waits."""
-        if self._watch is None:
+    def _adjust_later(self) -> None:
+        """Adjust the limit every now and then until few threads run and nothing waits."""
+        if self._adjustment is None:
             loop = asyncio.get_running_loop()
-            due = loop.time() + LOOK_EVERY_SECONDS
-            self._spent = time.process_time()
-            self._watch = loop.call_at(due, self._look, loop, due)
+            due = loop.time() + ADJUST_EVERY_SECONDS
+            self._cpu_seconds = time.process_time()
+            self._adjustment = loop.call_at(due, self._adjust, loop, due)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+    def _adjust(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         """Let fewer threads run if they compute, or if the event loop is late, and else more if requests wait."""
         lag = loop.time() - due
-        utilization = (time.process_time() - self._spent) / (LOOK_EVERY_SECONDS + lag)
+        utilization = (time.process_time() - self._cpu_seconds) / (ADJUST_EVERY_SECONDS + lag)
+        begun = []
         with self._lock:
             if lag > MAX_LAG_SECONDS:
                 self._limit = min(self._limit, self._running) // 2
@@ -233,15 +236,15 @@ class ThreadQueue:
             elif self._waiting:
                 self._limit += 1
             self._limit = min(max(FEWEST_THREADS, self._limit), self._most)
-            begin = None
-            # Beyond the limit, too, if none has ended: threads that only wait shall not keep all others waiting.
-            # It says nothing of how fast requests end, so it is not measured.
-            if self._waiting and self._last_end < due - LOOK_EVERY_SECONDS and self._is_free():
+            # One begins beyond the limit, too, if none has ended: threads that only wait shall not keep all others
+            # waiting. It says nothing of how fast requests end, so it is not measured.
+            has_none_ended = self._last_end < due - ADJUST_EVERY_SECONDS
+            while self._waiting and self._is_free() and (self._running < self._limit or (has_none_ended and not begun)):
                 self._running += 1
-                begin = self._waiting.popleft()
+                begun.append(self._waiting.popleft())
             is_quiet = self._running <= FEWEST_THREADS and not self._waiting
-        if begin is not None:
-            self._threads.submit(self._work, begin)
-        self._watch = None
+        for call in begun:
+            self._threads.submit(self._work, call)
+        self._adjustment = None
         if not is_quiet:
-            self._look_later()
+            self._adjust_later()

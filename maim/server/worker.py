@@ -40,10 +40,10 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def application(surface: Surface) -> Application:
+def prepare(surface: Surface) -> Application:
     """Prepare this process, and return the application of a surface."""
     end_with_parent()
-    static_files()
+    static_files()  # so that the first request need not list them
     # Objects from before now stay forever, so the collector need not look at them.
     gc.collect()
     gc.freeze()

@@ -16,6 +16,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 # Only libraries whose import needs no settings and does not read the environment.
 LIBRARIES = (
     "cryptography.fernet",
@@ -48,7 +50,8 @@ LIBRARIES = (
 def main() -> None:
     """Serve requests until standard input is closed. In a fork, run the program and return after it."""
     for name in LIBRARIES:
-        with suppress(ImportError):  # of packages that embedded installations do without
+        # Of packages that embedded installations do without; Django words it in its own way.
+        with suppress(ImportError, ImproperlyConfigured):
             import_module(name)
     gc.collect()
     gc.freeze()

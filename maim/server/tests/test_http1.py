@@ -15,9 +15,10 @@ from typing import cast
 import pytest
 import uvloop
 
-from internal_api.fastpath import Reply, Request
+from internal_api.fastpath import Reply
 from maim.server import http1
 from maim.server.application import Application
+from maim.server.exchange import ClientGone, Exchange
 from maim.server.http1 import MAX_HEAD_BYTES, MAX_PIPELINED, HttpServer
 from tests.support.instances import WAIT, wait_until
 from tests.support.server import MaimServer
@@ -191,10 +192,61 @@ class Download:
 
     BODY = bytes(16 * MEBIBYTE)
 
-    def reply_at_once(self, request: Request) -> Reply:
+    def reply_at_once(self, exchange: Exchange) -> Reply:
         return Reply(200, [("Content-Length", str(len(self.BODY)))], self.BODY)
 
 
+class Reader:
+    """An application that reads bodies, and responds with their sizes."""
+
+    def reply_at_once(self, exchange: Exchange) -> None:
+        """Leave every request to a task."""
+
+    async def respond(self, exchange: Exchange) -> None:
+        try:
+            await exchange.read_body()
+        except TimeoutError:
+            exchange.respond(408, [], b"")
+        except ClientGone:
+            exchange.respond(400, [], b"")
+        else:
+            exchange.respond(200, [], str(exchange.size).encode())
+
+
+@contextmanager
+def served(application: Download | Reader, *, timeout: float = WAIT) -> Iterator[tuple[HttpServer, socket.socket]]:
+    """Serve an application in another thread, and return the server and a connection to it. In the end, stop it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    loop, stopping = uvloop.new_event_loop(), asyncio.Event()
+    server = HttpServer(
+        cast("Application", application), port=0, timeout=timeout, max_body_bytes=MEBIBYTE, max_connections=10
+    )
+    address = listener.getsockname()
+    thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(listener, stopping),))
+    thread.start()
+    try:
+        with closing(socket.create_connection(address, timeout=WAIT)) as connection:
+            yield server, connection
+            loop.call_soon_threadsafe(stopping.set)
+            thread.join(WAIT)
+            assert not thread.is_alive(), "it stops, whatever clients do"
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that looks for late clients all the time."""
+    monkeypatch.setattr(http1, "_WATCH_EVERY_SECONDS", 0.03)
+
+
+def request(*headers: str, body: bytes = b"", method: str = "GET", version: str = "1.1") -> bytes:
+    return "\r\n".join([f"{method} / HTTP/{version}", "Host: localhost", *headers, "", ""]).encode() + body
+
+
+@pytest.mark.usefixtures("_looks_often")
 class TestClientsThatReadSlowly:
     """A client may take a response as slowly as it likes, but not stop."""
 
@@ -203,30 +255,11 @@ class TestClientsThatReadSlowly:
     @pytest.fixture(autouse=True)
     def _short_linger(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(http1, "LINGER_SECONDS", self.TIMEOUT)
-        monkeypatch.setattr(http1, "_WATCH_EVERY_SECONDS", self.TIMEOUT / 10)
-
-    @contextmanager
-    def download(self, *headers: str) -> Iterator[tuple[HttpServer, socket.socket]]:
-        """Ask a server in another thread for a response, and return it with the connection."""
-        listener = socket.create_server(("127.0.0.1", 0))
-        loop, stopping = uvloop.new_event_loop(), asyncio.Event()
-        application = cast("Application", Download())
-        server = HttpServer(application, port=0, timeout=self.TIMEOUT, max_body_bytes=0, max_connections=1)
-        address = listener.getsockname()
-        thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(listener, stopping),))
-        thread.start()
-        try:
-            with closing(socket.create_connection(address, timeout=WAIT)) as connection:
-                connection.sendall("\r\n".join(["GET / HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
-                yield server, connection
-        finally:
-            loop.call_soon_threadsafe(stopping.set)
-            thread.join()
-            loop.close()
 
     @pytest.mark.parametrize("headers", [[], ["Connection: close"]], ids=["kept", "ended"])
     def test_client_that_reads_slowly_gets_it_all(self, headers: list[str]) -> None:
-        with self.download(*headers) as (_server, connection):
+        with served(Download(), timeout=self.TIMEOUT) as (_server, connection):
+            connection.sendall(request(*headers))
             received, began = 0, time.monotonic()
             while received < len(Download.BODY):
                 part = connection.recv(128 * 1024)
@@ -238,6 +271,65 @@ class TestClientsThatReadSlowly:
 
     @pytest.mark.parametrize("headers", [[], ["Connection: close"]], ids=["kept", "ended"])
     def test_client_that_stops_is_closed(self, headers: list[str]) -> None:
-        with self.download(*headers) as (server, connection):
+        with served(Download(), timeout=self.TIMEOUT) as (server, connection):
+            connection.sendall(request(*headers))
             connection.recv(1)
             wait_until(lambda: not server.connections, "the server closes the connection", 10)
+
+
+@pytest.mark.usefixtures("_looks_often")
+class TestClientsThatSendSlowly:
+    TIMEOUT = 0.5
+
+    def test_body_that_takes_too_long_is_ended(self) -> None:
+        with served(Reader(), timeout=self.TIMEOUT) as (_server, connection):
+            began = time.monotonic()
+            connection.sendall(request("Content-Length: 4", body=b"bo", method="POST"))
+
+            assert read_until(connection, b"\r\n").startswith(b"HTTP/1.1 408 ")
+            assert time.monotonic() - began >= self.TIMEOUT
+
+    def test_head_has_its_time_though_it_begins_late(self) -> None:
+        with served(Reader(), timeout=self.TIMEOUT) as (_server, connection):
+            time.sleep(self.TIMEOUT / 2)  # what makes it late
+            began = time.monotonic()
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
+
+            assert read_all(connection) == b""
+            assert time.monotonic() - began >= self.TIMEOUT
+
+    def test_client_that_was_idle_has_time_to_read_its_refusal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http1, "LINGER_SECONDS", self.TIMEOUT)
+        with served(Reader()) as (server, connection):
+            time.sleep(self.TIMEOUT)  # as long as it was idle
+            began = time.monotonic()
+            connection.sendall(b"noise\r\n\r\n")
+
+            assert read_all(connection).startswith(b"HTTP/1.1 400 ")
+            wait_until(lambda: not server.connections, "the server closes the connection", 10)
+            assert time.monotonic() - began >= self.TIMEOUT
+
+    def test_body_that_is_too_large_is_not_awaited(self) -> None:
+        with served(Reader()) as (_server, connection):
+            connection.sendall(request(f"Content-Length: {2 * MEBIBYTE}", method="POST"))
+
+            assert read_until(connection, b"\r\n").startswith(b"HTTP/1.1 200 ")
+
+    @pytest.mark.parametrize(("version", "is_told"), [("1.1", True), ("1.0", False)])
+    def test_client_that_expects_it_is_told_to_send_its_body(self, version: str, is_told: bool) -> None:
+        """A client of HTTP/1.0 would take that for the response (RFC 9110, section 10.1.1)."""
+        with served(Reader(), timeout=self.TIMEOUT) as (_server, connection):
+            connection.sendall(request("Content-Length: 4", "Expect: 100-continue", method="POST", version=version))
+
+            assert (b"100 Continue" in read_until(connection, b"\r\n")) == is_told
+
+
+class TestStop:
+    @pytest.mark.parametrize("sent", [b"", b"GET / HT", request("Content-Length: 4", body=b"bo", method="POST")])
+    def test_client_that_has_not_sent_its_request_does_not_delay_it_for_long(
+        self, monkeypatch: pytest.MonkeyPatch, sent: bytes
+    ) -> None:
+        monkeypatch.setattr(http1, "DRAIN_SECONDS", 0.1)
+        with served(Reader()) as (server, connection):
+            connection.sendall(sent)
+            wait_until(lambda: len(server.connections) == 1, "it is connected")

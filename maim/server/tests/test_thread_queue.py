@@ -282,8 +282,8 @@ def test_request_ends_also_if_its_thread_then_rests(monkeypatch: pytest.MonkeyPa
         tasks = [surface.send(name) for name in ("a", "b", "c", "d")]
         while len(surface.begun) < len(tasks):  # two of them beyond the limit, because none ends
             await asyncio.sleep(0.01)
-        monkeypatch.setattr(thread_queue, "LOOK_EVERY_SECONDS", WAIT)
-        await asyncio.sleep(0.1)  # until no look is due that would let the next begin, too
+        monkeypatch.setattr(thread_queue, "ADJUST_EVERY_SECONDS", WAIT)
+        await asyncio.sleep(0.1)  # until no adjustment is due that would let the next begin, too
         tasks.append(surface.send("e"))
         await asyncio.sleep(0)
         clock.now += 0.9
@@ -302,10 +302,10 @@ def test_request_ends_also_if_its_thread_then_rests(monkeypatch: pytest.MonkeyPa
 class TestNumberOfThreads:
     """Two threads take requests, and more while those that take them mostly wait."""
 
-    async def limit_after_some_looks(self, surface: Surface) -> int:
+    async def limit_after_some_time(self, surface: Surface) -> int:
         """Return how many threads may run after requests have waited for a while."""
         tasks = [surface.send(name) for name in ("a", "b", "c")]
-        await asyncio.sleep(5 * thread_queue.LOOK_EVERY_SECONDS)
+        await asyncio.sleep(5 * thread_queue.ADJUST_EVERY_SECONDS)
         limit = surface.queue._limit
         surface.release("a", "b", "c")
         await asyncio.gather(*tasks)
@@ -320,9 +320,28 @@ class TestNumberOfThreads:
         monkeypatch.setattr(thread_queue, "MAX_UTILIZATION", max_utilization)
 
         async def scenario(surface: Surface) -> None:
-            assert await self.limit_after_some_looks(surface) == limit
+            assert await self.limit_after_some_time(surface) == limit
 
         run(scenario)
+
+    def test_newcomer_does_not_overtake_those_that_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(thread_queue.ThreadQueue, "_adjust_later", lambda self: None)
+        monkeypatch.setattr(thread_queue, "MAX_UTILIZATION", float("inf"))
+
+        async def scenario(surface: Surface) -> None:
+            tasks = [surface.send(name) for name in ("a", "b", "c", "d")]
+            await asyncio.sleep(0)
+            surface.queue._limit = 4  # more threads may run than do
+            tasks.append(surface.send("e"))
+            await asyncio.sleep(0)
+
+            surface.queue._adjust(asyncio.get_running_loop(), asyncio.get_running_loop().time())
+            wait_until(lambda: len(surface.begun) == 4, "those that may run begin")
+            assert "e" not in surface.begun
+            surface.release("a", "b", "c", "d", "e")
+            await asyncio.gather(*tasks)
+
+        run(scenario, threads=4)
 
     def test_request_for_which_there_is_a_thread_is_not_refused_behind_slow_ones(
         self, monkeypatch: pytest.MonkeyPatch
@@ -370,7 +389,7 @@ class TestLateEventLoop:
     def test_fewer_threads_take_requests(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def scenario(surface: Surface) -> None:
             running = await surface.fill()
-            await asyncio.sleep(5 * thread_queue.LOOK_EVERY_SECONDS)
+            await asyncio.sleep(5 * thread_queue.ADJUST_EVERY_SECONDS)
             surface.release("a", "b")
             await asyncio.gather(*running)
             both = [surface.send("c"), surface.send("d")]
@@ -384,7 +403,7 @@ class TestLateEventLoop:
         run(scenario)
 
     def test_threads_that_say_that_they_wait_are_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(thread_queue.ThreadQueue, "_look_later", lambda self: None)  # so that it lets none in
+        monkeypatch.setattr(thread_queue.ThreadQueue, "_adjust_later", lambda self: None)  # so that it lets none in
 
         async def scenario(surface: Surface) -> None:
             surface.queue._limit = 1
@@ -406,7 +425,7 @@ class TestLateEventLoop:
         run(scenario)
 
     def test_thread_that_begins_to_wait_lets_a_queued_request_begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(thread_queue.ThreadQueue, "_look_later", lambda self: None)
+        monkeypatch.setattr(thread_queue.ThreadQueue, "_adjust_later", lambda self: None)
 
         async def scenario(surface: Surface) -> None:
             surface.queue._limit = 1
@@ -441,7 +460,7 @@ class TestLateEventLoop:
         async def scenario(surface: Surface) -> None:
             patient = surface.send("a")
             while "a" not in surface.begun:
-                await asyncio.sleep(thread_queue.LOOK_EVERY_SECONDS)
+                await asyncio.sleep(thread_queue.ADJUST_EVERY_SECONDS)
             surface.release("b", "c")
 
             assert list(await asyncio.gather(surface.send("b"), surface.send("c"))) == ["b", "c"]
