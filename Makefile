@@ -40,8 +40,8 @@ test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousan
 	@EXAMPLES_TIMES=20 $(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
 	  tests/long/moving.py tests/long/interrupted.py tests/long/documents.py tests/long/failover.py \
 	  tests/long/audit.py tests/long/bridge.py tests/long/overload.py tests/long/console.py agents/tests/test_config_round_trip.py agents/tests/test_config_versions.py \
-	  agents/tests/test_config_adoption.py agents/tests/test_effective.py agents/tests/test_tenant_defaults.py \
-	  agents/tests/test_transfer_files.py agents/tests/test_config_import.py agent_config/tests/test_trust.py \
+	  agents/tests/test_config_import.py agents/tests/test_effective.py agents/tests/test_tenant_defaults.py \
+	  agents/tests/test_transfer_files.py agent_config/tests/test_trust.py \
 	  agent_config/tests/test_layers.py agent_config/tests/test_schema_validation.py tests/test_fastpath_fuzz.py tests/test_large_lists.py $(ARGS)
 
 test-access: $(VENV)/installed-requirements-dev.txt ## Remove each access check in turn, and see a test fail (half an hour)
@@ -94,8 +94,8 @@ lock: ## Pin the dependencies of pyproject.toml, with hashes (needs uv)
 image: ## Build the container image
 	@docker build --tag maim .
 
-clean: ## Remove the virtual environment and caches; var/ with its data stays
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## Remove the virtual environments and caches; var/ with its data stays
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -24,7 +24,7 @@ from core.errors import Unavailable
 from core.waiting import waiting
 
 AT_ONCE = 2
-ADMITTED = 20  # of the public surface's 32 threads, of which eight may wait for workers (core.epoch)
+ADMITTED = 20  # of the public surface's 32 threads, so that twelve are left for other requests
 # Added to the worker's. Argon2 computes in eight threads, which all have it, and leave most of a core to a request.
 NICENESS = 10
 

@@ -41,14 +41,14 @@ urlpatterns = [path(PATH[1:], constant)]
 
 
 def django_view() -> WsgiApplication:
-    """Django with one view and no middleware."""
+    """Return Django with one view and no middleware."""
     settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["127.0.0.1"], MIDDLEWARE=[])
     django.setup()
     return get_wsgi_application()
 
 
 def wsgi_function() -> WsgiApplication:
-    """No framework at all."""
+    """Return a function without any framework."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         start_response("200 OK", _HEADERS)

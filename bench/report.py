@@ -35,7 +35,7 @@ def about(mariadb: str) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "processor": _processor(),
             "memory_bytes": psutil.virtual_memory().total,
-            "system": platform.platform(),
+            "system": f"{platform.system()} {platform.release().partition('-')[0]}",
             "load_average_before": round(os.getloadavg()[0], 2),
         },
         "versions": {

@@ -85,7 +85,7 @@ def notes(document: dict[str, Any]) -> list[str]:
         found.append(
             f"To resolve a config takes {resolve['ms']:.2f} ms of processor time (at most {resolve['at_most']})."
         )
-    # Without the output of wrk, which is below the first line.
+    # Without what is below the first line, such as a server's log.
     reasons = {name: reason.partition("\n")[0].rstrip(":") for name, reason in document["not_measured"].items()}
     found += [f"{name} was not measured: {reason}" for name, reason in reasons.items()]
     return found

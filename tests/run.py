@@ -39,19 +39,23 @@ NAMED_ON_SQLITE, NAMED_ONCE = "not single and (embedded or not heavy)", "single 
 # The passes of heavy tests, which wait for servers more than they compute.
 HEAVY_PASSES = 3
 NO_TESTS = 5  # pytest's exit code
-# By how much less the other passes are urgent than that of the tests that take long, which waits in between.
+# The niceness of the passes beside those of `single` tests, which take longest and so go first.
 NICENESS = 3
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Plan(NamedTuple):
-    """A pass to run: its title, arguments and marks, and whether it is on MariaDB with Redis."""
+    """A pass to run: its title, arguments and marks, and whether it is on MariaDB with Redis.
+
+    Only of tests that somebody named may a pass have none.
+    """
 
     title: str
     arguments: list[str]
     chosen: str
     has_servers: bool = True
     niceness: int = 0
+    may_be_empty: bool = False
 
 
 def main(arguments: list[str]) -> int:
@@ -100,8 +104,8 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
             ),
         ]
     if arguments:
-        plans = [Plan("SQLite", arguments, NAMED_ON_SQLITE, has_servers=False)]
-        once = [Plan("MariaDB and Redis, once", arguments, NAMED_ONCE)]
+        plans = [Plan("SQLite", arguments, NAMED_ON_SQLITE, has_servers=False, may_be_empty=True)]
+        once = [Plan("MariaDB and Redis, once", arguments, NAMED_ONCE, may_be_empty=True)]
     else:
         plans = [
             Plan("SQLite", ["tests"], ON_SQLITE, has_servers=False, niceness=NICENESS),
@@ -112,19 +116,24 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
             Plan("MariaDB and Redis, once, first part", first, SINGLE),
             Plan("MariaDB and Redis, once, second part", second, SINGLE),
         ]
+    is_named = bool(arguments)
     if on_given_servers:
-        return [
-            *plans,
-            Plan("MariaDB and Redis", arguments, "not embedded" + ("" if arguments else f" and not {HEAVY}")),
-        ]
-    return [*plans, *once, Plan("MariaDB and Redis", arguments, ON_MARIADB, niceness=NICENESS)]
+        chosen = "not embedded" if is_named else f"not embedded and not {HEAVY}"
+        return [*plans, Plan("MariaDB and Redis", arguments, chosen, may_be_empty=is_named)]
+    return [
+        *plans,
+        *once,
+        Plan("MariaDB and Redis", arguments, ON_MARIADB, niceness=NICENESS, may_be_empty=is_named),
+    ]
 
 
 def without_servers(arguments: list[str]) -> Plan:
     """Return the one pass of a run where there is no MariaDB or Redis."""
     if arguments == ["--heavy"]:
         return Plan("SQLite", [], HEAVY, has_servers=False)
-    return Plan("SQLite", arguments, "" if arguments else f"not {HEAVY}", has_servers=False)
+    if arguments:
+        return Plan("SQLite", arguments, "", has_servers=False, may_be_empty=True)
+    return Plan("SQLite", [], f"not {HEAVY}", has_servers=False)
 
 
 def of_apps() -> list[str]:
@@ -166,8 +175,7 @@ class Pass:
 
     def __init__(self, plan: Plan, servers: dict[str, str], directory: Path) -> None:
         self._title = plan.title
-        # Of a few tests that somebody named, a pass may have none.
-        self._may_be_empty = bool(plan.arguments)
+        self._may_be_empty = plan.may_be_empty
         data = Path(tempfile.mkdtemp(dir=directory))
         self._output = data / "output"
         settings = {
@@ -202,8 +210,17 @@ class Pass:
                 time.sleep(0.2)
             sys.stdout.write(output.read())
             sys.stdout.flush()
-        is_empty = self._process.returncode == NO_TESTS and self._may_be_empty
-        return 0 if is_empty else self._process.returncode
+        code = self._process.returncode
+        if code < 0:
+            print(f"=== signal {-code} killed the tests on {self._title}", flush=True)
+        return exit_code(code, may_be_empty=self._may_be_empty)
+
+
+def exit_code(code: int, *, may_be_empty: bool) -> int:
+    """Return a pass's exit code for a process's: as in a shell 128 and its number for a signal, which is negative."""
+    if code < 0:
+        return 128 - code
+    return 0 if code == NO_TESTS and may_be_empty else code
 
 
 def missing_packages(*, servers: bool) -> list[str]:

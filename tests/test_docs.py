@@ -31,6 +31,7 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+_FILE = re.compile(r"(?<![\w./$-])[\w-]+(?:/[\w.-]+)*\.(?:py|txt|in|toml)\b")
 _MAKE = re.compile(r"^`?make ([a-z-]+)", re.MULTILINE)
 
 
@@ -118,6 +119,13 @@ def test_every_make_target_exists(page: Path) -> None:
 
     named = {target for text in code for target in _MAKE.findall(text)}
     assert named <= set(_TARGET.findall((ROOT / "Makefile").read_text()))
+
+
+def test_every_file_named_in_the_makefile_exists() -> None:
+    named = _FILE.findall((ROOT / "Makefile").read_text())
+
+    assert {"manage.py", "requirements-dev.txt", "tests/long/guarantee.py"} <= set(named)
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_both_readmes_show_the_same_commands_and_output() -> None:

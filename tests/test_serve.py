@@ -176,7 +176,7 @@ class TestRecovery:
 
         group.kill()
 
-        wait_until(lambda: has_ended(worker), "the worker notices that its master is gone")
+        wait_until(lambda: has_ended(worker), "the worker notices that its main process is gone")
         wait_until(lambda: restarting_server.workers("public")[-1] != worker.pid, "a new worker")
         wait_until(lambda: is_healthy(restarting_server.public), "the public surface is healthy")
 
@@ -193,7 +193,7 @@ class TestRecovery:
             assert kept_alive.get("/health").status_code == 200
 
         assert restarting_server.workers("internal") == before
-        wait_until(lambda: has_ended(worker), "the worker notices that its master is gone")
+        wait_until(lambda: has_ended(worker), "the worker notices that its main process is gone")
         wait_until(lambda: is_healthy(restarting_server.public), "the public surface is healthy")
 
     def test_metrics_are_summed_over_all_workers_including_dead_ones(self, restarting_server: MaimServer) -> None:
