@@ -12,6 +12,7 @@ from django.conf import settings
 PROBE_PATHS = frozenset({"/health", "/ready"})
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+_MAX_LENGTH = 300  # a name in the DNS has at most 253 characters
 
 
 def is_load_balancer_check(method: str | None, path: str, host: str | None) -> bool:
@@ -37,9 +38,13 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-@lru_cache(maxsize=1024)
 def is_private(header: str) -> bool:
     """Return whether a Host header names an IP address, a single label, or one of MAIM_INTERNAL_HOSTS."""
+    return len(header) <= _MAX_LENGTH and _is_private(header)
+
+
+@lru_cache(maxsize=1024)
+def _is_private(header: str) -> bool:
     host = host_name(header)
     if not host:
         return False

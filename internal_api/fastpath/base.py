@@ -40,9 +40,13 @@ class Headers:
         return next(iter(self.get_all(name)), default)
 
     def get_all(self, name: str) -> list[str]:
-        """Return the values of a header, without those that are not ASCII."""
+        """Return the values of a header, in which each byte is a character (PEP 3333)."""
         values = self._values.get(name)
-        return [value.decode() for value in values if value.isascii()] if values else []
+        return [value.decode("latin-1") for value in values] if values else []
+
+    def replace(self, name: str, value: str) -> None:
+        """Put one value in place of those that were sent."""
+        self._values[name] = [value.encode("latin-1")]
 
 
 @dataclass(slots=True, eq=False)
@@ -58,14 +62,11 @@ class Request:
     started: float = field(default_factory=time.perf_counter)
 
     def header(self, name: str) -> str | None:
-        """Return a header by its lower-case name. Several values are joined by commas, as PEP 3333 does.
-
-        Return an empty text for a value that is not ASCII.
-        """
+        """Return a header by its lower-case name. Several values are joined by commas, as PEP 3333 does."""
         values = self.headers.get_all(name)
         if len(values) == 1:
             return values[0]
-        return ",".join(values) if values or name in self.headers else None
+        return ",".join(values) if values else None
 
     def is_plain(self) -> bool:
         """Return whether no middleware would refuse the request because of its headers."""

@@ -49,7 +49,8 @@ class Client(Protocol):
 class Exchange(Request):
     """A request whose head has arrived, and the response to it.
 
-    `keeps_alive` tells whether the connection stays open after the response.
+    `keeps_alive` tells whether the connection stays open after the response. The body's end tells, too, because a
+    client may change its mind in a trailer.
     """
 
     __slots__ = (
@@ -66,13 +67,15 @@ class Exchange(Request):
     )
 
     def __init__(  # noqa: PLR0917  # thousands of times a second, and keywords take time
-        self, client: Client, method: str, target: bytes, http_version: str, headers: Headers, keeps_alive: bool
+        self, client: Client, method: str, target: bytes, http_version: str, headers: Headers
     ) -> None:
-        path, query = _path_and_query(target)
+        path, query, host = _parts_of(target)
+        if host:
+            headers.replace("host", host)  # as RFC 9112 demands, section 3.2.2
         super().__init__(method, path, query, client.port, headers)
         self._client = client
-        self.http_version, self.keeps_alive = http_version, keeps_alive
-        self.has_whole_body = self.is_answered = self.is_client_gone = self.is_late = False
+        self.http_version = http_version
+        self.has_whole_body = self.keeps_alive = self.is_answered = self.is_client_gone = self.is_late = False
         self.size = 0
         self._chunks: list[bytes] = []
         self._change: asyncio.Future[None] | None = None
@@ -107,8 +110,8 @@ class Exchange(Request):
         self.size = len(self._chunks[0])
         self._end_reading()
 
-    def end_body(self) -> None:
-        self.has_whole_body = True
+    def end_body(self, *, keeps_alive: bool) -> None:
+        self.has_whole_body, self.keeps_alive = True, keeps_alive
         self._end_reading()
 
     def lose_client(self) -> None:
@@ -155,18 +158,18 @@ class Exchange(Request):
 
     def respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send the response. If the body is left unread, the connection is not kept."""
-        self.is_answered = True
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
         head = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{lines}Date: {_date(int(time.time()))}\r\n"
         if "\r\nContent-Length: " not in head and status not in _STATUSES_WITHOUT_BODY:
             head += f"Content-Length: {len(body)}\r\n"
-        if not (self.keeps_alive and self.has_whole_body and self._client.may_be_kept):
+        if not (self.keeps_alive and self._client.may_be_kept):
             self.keeps_alive = False
             head += "Connection: close\r\n"
         elif self.http_version == "1.0":
             head += "Connection: keep-alive\r\n"
         has_body = self.method != "HEAD" and status not in _STATUSES_WITHOUT_BODY
         self._client.write(b"%b\r\n%b" % (head.encode("latin-1"), body if has_body else b""))
+        self.is_answered = True
 
     def _notify(self) -> None:
         if self._change is not None and not self._change.done():
@@ -187,19 +190,20 @@ def refusal(status: int) -> bytes:
     ).encode()
 
 
-def _path_and_query(target: bytes) -> tuple[str, str]:
-    """Return the decoded path and the raw query of a request's target, which may be a whole URL."""
-    text = target.decode("latin-1")
+def _parts_of(target: bytes) -> tuple[str, str, str]:
+    """Return the decoded path and the raw query of a request's target, and the host if it is a whole URL."""
+    text, host = target.decode("latin-1"), ""
     if not text.startswith("/"):
         try:
             parts = urlsplit(text)
         except ValueError:
-            return text, ""
-        text = f"{parts.path}?{parts.query}" if parts.netloc else text
+            return text, "", ""
+        host = parts.netloc
+        text = f"{parts.path}?{parts.query}" if host else text
     path, _, query = text.partition("?")
     if "%" in path or not path.isascii():
         path = unquote(path.encode("latin-1").decode(errors="replace"), errors="replace")
-    return path, query
+    return path, query, host
 
 
 @lru_cache(maxsize=2)

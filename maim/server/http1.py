@@ -26,11 +26,16 @@ from maim.server.refusal_pace import RefusalPace
 
 log = logging.getLogger("maim.server")
 
-# Of what is read of a head after its first part, and of what frames a body: the sizes of chunks, and trailers.
 MAX_HEAD_BYTES = 64 * 1024
+# Of what frames a body: the sizes of chunks, and trailers.
 MAX_FRAMING_BYTES = 256 * 1024
-# Requests that wait for the response to an earlier one. Beyond, the connection is not read.
+# So much is parsed at once, because it may be hundreds of requests.
+PARSED_AT_ONCE = 4096
+# Requests that wait for the response to an earlier one. Beyond, and with more than one body of the greatest size, the
+# connection is not read.
 MAX_PIPELINED = 8
+# Of a worker: responses that clients have not taken. Beyond, the connections that hold most are closed.
+MAX_UNWRITTEN_BYTES = 256 * 1024 * 1024
 # The time of a client that still sends what was refused unread, to read the response.
 LINGER_SECONDS = 2.0
 # The time of requests under way to be answered when the server stops. The worker then still writes what it has counted,
@@ -101,6 +106,17 @@ class HttpServer:
             now = perf_counter()
             for connection in [*self.connections]:
                 connection.end_if_late(idle_before=now - self._timeout, ended_before=now - LINGER_SECONDS)
+            self._limit_unwritten()
+
+    def _limit_unwritten(self) -> None:
+        """Close connections, those first that hold most, until the responses that they hold are within the limit."""
+        held = sum(connection.unwritten for connection in self.connections)
+        if held > MAX_UNWRITTEN_BYTES:
+            for connection in sorted(self.connections, key=lambda each: each.unwritten, reverse=True):
+                held -= connection.unwritten
+                connection.abort()
+                if held <= MAX_UNWRITTEN_BYTES:
+                    break
 
 
 class Connection(asyncio.Protocol):
@@ -113,6 +129,7 @@ class Connection(asyncio.Protocol):
         self.peer, self.port = Peer("", 0), server.port
         self.max_body_bytes = server.max_body_bytes
         # The head that is arriving, and then the request whose body is.
+        self._unparsed = memoryview(b"")
         self._target, self._headers, self._received = b"", list[tuple[bytes, bytes]](), 0
         self._has_begun_head = False
         self._reading: Exchange | None = None
@@ -122,7 +139,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._refusal = b""  # the last response, to what is not HTTP
         self._idle_since = perf_counter()  # or since when a head is arriving
-        self._unwritten = 0  # the bytes of responses that the client had not taken at the last look
+        self.unwritten = 0  # the bytes of responses that the client had not taken at the last look
         self._can_write, self._is_reading, self._has_eof, self._is_ended = True, True, False, False
         self._is_paused = False
 
@@ -162,8 +179,8 @@ class Connection(asyncio.Protocol):
         if self._reading is not None and self._reading.started < idle_before:
             self._reading.time_out()
         unwritten = self._transport.get_write_buffer_size()
-        if unwritten != self._unwritten:  # the client takes its response
-            self._unwritten, self._idle_since = unwritten, perf_counter()
+        if unwritten != self.unwritten:  # the client takes its response
+            self.unwritten, self._idle_since = unwritten, perf_counter()
         elif self._is_ended and not unwritten:
             if self._idle_since < ended_before:
                 self.abort()
@@ -174,31 +191,16 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
-        host, port, *_rest = self._transport.get_extra_info("peername") or ("", 0)
-        self.peer = Peer(host, port)
         self._server.connections.add(self)
-        if not self._server.accepts:
+        peer = self._transport.get_extra_info("peername")
+        if peer is None or not self._server.accepts:  # without an address, the client has gone already
+            self._is_ended = True
             self.abort()
+        else:
+            self.peer = Peer(*peer[:2])
 
     def data_received(self, data: bytes) -> None:
-        if self._is_ended or self._refusal:
-            return
-        self._received += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the request is answered in HTTP, and what follows it is not read
-        except httptools.HttpParserInvalidMethodError:
-            is_first = self._serving is None and not self._waiting
-            self._refuse(405 if is_first and _UNKNOWN_METHOD.match(data) else 400)
-        except httptools.HttpParserCallbackError:
-            raise  # a fault of ours
-        except httptools.HttpParserError:
-            self._refuse(400)
-        if self._has_begun_head and self._received > MAX_HEAD_BYTES:
-            self._refuse(431)
-        elif self._reading is not None and self._received - self._reading.size > MAX_FRAMING_BYTES:
-            self._reading.exceed()
+        self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
         self._advance()
 
     def eof_received(self) -> bool:
@@ -234,17 +236,16 @@ class Connection(asyncio.Protocol):
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
         self._has_begun_head = False
-        version = parser.get_http_version()
-        keeps_alive = parser.should_keep_alive() and not parser.should_upgrade()
-        self._reading = Exchange(
-            self, parser.get_method().decode(), self._target, version, Headers(self._headers), keeps_alive
-        )
-        if version in _VERSIONS:
-            self._waiting.append(self._reading)
+        version, headers = self._parser.get_http_version(), Headers(self._headers)
+        self._reading = Exchange(self, self._parser.get_method().decode(), self._target, version, headers)
+        coding = headers.get("transfer-encoding", "")
+        if version not in _VERSIONS or (coding and version == "1.0"):
+            self._refusal = refusal(400)  # a proxy may see the end of such a body elsewhere (RFC 9112, section 6.1)
+        elif coding and coding.strip().lower() != "chunked":
+            self._refusal = refusal(501)
         else:
-            self._refusal = refusal(400)
+            self._waiting.append(self._reading)
 
     def on_body(self, chunk: bytes) -> None:
         assert self._reading is not None
@@ -252,8 +253,56 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         assert self._reading is not None
-        self._reading.end_body()
+        parser = self._parser
+        self._reading.end_body(keeps_alive=parser.should_keep_alive() and not parser.should_upgrade())
         self._reading = None
+
+    # ---- parsing
+
+    @property
+    def _may_parse(self) -> bool:
+        """True if something is to be parsed, and another request may wait."""
+        return (
+            len(self._unparsed) > 0
+            and len(self._waiting) < MAX_PIPELINED
+            and sum([each.size for each in self._waiting]) <= self.max_body_bytes
+            and not (self._is_ended or self._refusal or self._is_paused)
+        )
+
+    def _parse(self) -> None:
+        """Parse a part of what was received."""
+        part, self._unparsed = self._unparsed[:PARSED_AT_ONCE], self._unparsed[PARSED_AT_ONCE:]
+        self._received += len(part)
+        try:
+            self._parser.feed_data(part)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._refusal:
+                self._ignore_upgrade(bytes(part[upgrade.args[0] :]))
+        except httptools.HttpParserInvalidMethodError:
+            is_first = self._serving is None and not self._waiting
+            self._refuse(405 if is_first and _UNKNOWN_METHOD.match(part) else 400)
+        except httptools.HttpParserCallbackError:
+            raise  # a fault of ours
+        except httptools.HttpParserError:
+            self._refuse(400)
+        if self._has_begun_head and self._received > MAX_HEAD_BYTES:
+            self._refuse(431)
+        elif self._reading is not None and self._received - self._reading.size > MAX_FRAMING_BYTES:
+            self._reading.exceed()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Parse a request that offers another protocol anew, without the offer (RFC 9110, section 7.8).
+
+        The parser takes what follows its head for that protocol, also a body. A tunnel is asked for by CONNECT, and
+        what follows that is none of ours.
+        """
+        if self._waiting[-1].method == "CONNECT":
+            return
+        exchange = self._waiting.pop()
+        lines = [b"%b %b HTTP/%b" % (exchange.method.encode(), self._target, exchange.http_version.encode())]
+        lines += [b"%b: %b" % header for header in self._headers if header[0].lower() != b"upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
+        self._unparsed = memoryview(b"\r\n".join([*lines, b"", rest]) + bytes(self._unparsed))
 
     # ---- answering
 
@@ -263,6 +312,19 @@ class Connection(asyncio.Protocol):
         return self._serving is None and self._can_write and not (self._is_ended or self._is_paused)
 
     def _advance(self) -> None:
+        """Parse requests and answer them, up to the first that needs a task, or as many as may wait."""
+        self._answer()
+        while self._may_parse:
+            self._parse()
+            self._answer()
+        if self._refusal and not self._waiting and self._serving is None and not self._is_ended:
+            self.write(self._refusal)
+            self._end(is_complete=False)
+        if self._is_ended or self._refusal:
+            self._unparsed = memoryview(b"")
+        self._set_reading(not self._unparsed and not self._is_paused)
+
+    def _answer(self) -> None:
         """Answer the requests that wait, up to the first that needs a task."""
         while self._waiting and self._may_answer:
             exchange = self._waiting.popleft()
@@ -275,10 +337,6 @@ class Connection(asyncio.Protocol):
                 self._finish(exchange)
                 if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:
                     self._server.refusal_pace.count(self)
-        if self._refusal and not self._waiting and self._serving is None and not self._is_ended:
-            self.write(self._refusal)
-            self._end(is_complete=False)
-        self._set_reading(len(self._waiting) < MAX_PIPELINED and not self._is_paused)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:

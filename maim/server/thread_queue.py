@@ -227,7 +227,7 @@ class ThreadQueue:
         """Let fewer threads run if they compute, or if the event loop is late, and else more if requests wait."""
         lag = loop.time() - due
         utilization = (time.process_time() - self._cpu_seconds) / (ADJUST_EVERY_SECONDS + lag)
-        begun = []
+        begun: list[_Call] = []
         with self._lock:
             if lag > MAX_LAG_SECONDS:
                 self._limit = min(self._limit, self._running) // 2

@@ -38,10 +38,10 @@ class Answered(Exchange):
     """
 
     def __init__(self, method: str, target: str, headers: Iterable[Header], body: bytes = b"") -> None:
-        super().__init__(Client(), method, target.encode(), "1.1", headers_of(headers), keeps_alive=True)
+        super().__init__(Client(), method, target.encode(), "1.1", headers_of(headers))
         if "content-length" in self.headers or "transfer-encoding" in self.headers:
             self.add_to_body(body)
-        self.end_body()
+        self.end_body(keeps_alive=True)
         self.reply: Reply | None = None
 
     def respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
