@@ -323,6 +323,7 @@ FORWARDED = {
     "trusted-hop-as-ipv6": ("203.0.113.9, ::ffff:127.0.0.1", "203.0.113.9"),
     "scope-id": (f"fe80::1%{'x' * 3000}", "fe80::1"),
     "scope-id-and-port": ("[fe80::1%eth0]:99", "fe80::1"),
+    "spoofed-left-end-that-is-not-ascii": ("\xff, 203.0.113.9", "203.0.113.9"),
     "port-of-nothing": (":4711", "127.0.0.1"),
     "nonsense": ("nonsense", "127.0.0.1"),
     "none": ("", "127.0.0.1"),

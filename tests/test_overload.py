@@ -20,7 +20,7 @@ from tests.support.wire import Response, exchange
 
 pytestmark = pytest.mark.heavy
 
-LIMIT = 50
+LIMIT = 100
 ORIGIN = "https://console.example.com"
 FULL_IN_CHINESE = "当前等待的请求过多，请稍后再试"
 WAIT = 30

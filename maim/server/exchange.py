@@ -66,9 +66,7 @@ class Exchange(Request):
         "size",
     )
 
-    def __init__(  # noqa: PLR0917  # thousands of times a second, and keywords take time
-        self, client: Client, method: str, target: bytes, http_version: str, headers: Headers
-    ) -> None:
+    def __init__(self, client: Client, method: str, target: bytes, http_version: str, headers: Headers) -> None:
         path, query, host = _parts_of(target)
         if host:
             headers.replace("host", host)  # as RFC 9112 demands, section 3.2.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -26,6 +27,33 @@ QUESTION = json.dumps({"api_key": UNKNOWN}).encode()
 MEBIBYTE = 1024 * 1024
 WAIT = 10
 JSON = {"Content-Type": "application/json"}
+# Those that maim, Django or DRF read.
+HEADERS = [
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Access-Control-Request-Headers",
+    "Access-Control-Request-Method",
+    "Authorization",
+    "Content-Encoding",
+    "Content-Type",
+    "Cookie",
+    "Expect",
+    "Host",
+    "Idempotency-Key",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "Origin",
+    "Prefer",
+    "Range",
+    "Referer",
+    "Sec-Fetch-Site",
+    "User-Agent",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Request-ID",
+]
 
 
 @pytest.fixture(scope="module")
@@ -225,13 +253,30 @@ class TestHeaders:
         assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
         assert answer.headers["X-Request-ID"] != "with.underscores"
 
-    def test_header_that_is_not_ascii_is_ignored(self, port: int) -> None:
+    def test_request_id_that_is_not_ascii_is_replaced(self, port: int) -> None:
         lines = ["Host: localhost", "Content-Type: application/json", "X-Request-ID: \xe9", "User-Agent: \xff\xfe"]
 
         status, body = self.send(port, *lines)
 
         assert status == 200
         assert body["request_id"].startswith("req_")
+
+    @pytest.mark.parametrize("name", HEADERS)
+    @pytest.mark.parametrize("value", ["\xff", "\xff, x", "a\xe9=\xa0\xb2"])
+    def test_no_header_that_is_not_ascii_is_a_fault(self, server: MaimServer, name: str, value: str) -> None:
+        requests = [
+            (server.internal_port, "POST", VALIDATE, {"api_key": UNKNOWN}),
+            (server.internal_port, "POST", "/api/v2/tenants", {}),
+            (server.internal_port, "GET", "/api/v2/agents/agent_000000000000/config", None),
+            (server.public_port, "POST", "/api/v1/auth/login", {"username": "x", "password": "y"}),
+            (server.public_port, "GET", "/api/v1/agents", None),
+            (server.public_port, "GET", "/admin/login/", None),
+            (server.public_port, "GET", "/static/admin/css/base.css", None),
+        ]
+        for port, method, path, body in requests:
+            answer = exchange(port, method, path, headers={name: value}, body=body)
+
+            assert answer.status < 500, (path, answer)
 
 
 class TestConnections:
@@ -290,6 +335,19 @@ class TestConnections:
             return int(data["usage_count"])
 
         wait_until(lambda: uses() == 25, "25 uses are shown", seconds=5)
+
+
+def test_client_that_has_gone_when_it_is_accepted_is_no_fault(server: MaimServer) -> None:
+    """The system then knows no address of the client, but still gives what it has sent."""
+    before = len(server.log)
+    for port in (server.public_port, server.internal_port):
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
+                connection.sendall(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset by `close`
+        assert exchange(port, "GET", "/health").status == 200
+
+    assert "Traceback" not in server.log[before:]
 
 
 def test_log_has_no_traceback(server: MaimServer, before: int) -> None:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import cast
 
 import pytest
@@ -132,6 +132,27 @@ class TestTheEndOfAConnection:
 
         assert read_all(connection).startswith(b"HTTP/1.1 200 OK\r\n")
 
+    @pytest.mark.parametrize("framing", ["Content-Length: 16", "Transfer-Encoding: chunked"])
+    def test_offer_of_another_protocol_is_ignored_and_the_body_read(
+        self, connection: socket.socket, framing: str
+    ) -> None:
+        """As of `curl --http2`, and of Java's HttpClient."""
+        offer = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"]
+        lines = [f"POST {PARSE} HTTP/1.1", "Host: localhost", *offer, "Content-Type: application/json", framing]
+        body = b"10\r\n%b\r\n0\r\n\r\n" % BODY if "chunked" in framing else BODY
+
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body[:5])
+        connection.sendall(body[5:] + parse(2, "Connection: close"))
+
+        responses = read_all(connection)
+        assert re.findall(rb"HTTP/1.1 (\d+)", responses) == [b"200", b"200"]
+        assert responses.count(b'"error_code":"AUTH_001"') == 2
+
+    def test_tunnel_is_refused(self, connection: socket.socket) -> None:
+        connection.sendall(b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n\x16\x03")
+
+        assert re.findall(rb"HTTP/1.1 (\d+)", read_all(connection))[0] in (b"400", b"404", b"405")
+
     def test_client_that_still_sends_can_read_its_refusal(self, connection: socket.socket) -> None:
         """A connection that is closed on arriving data is reset, and the response with it."""
         connection.sendall(f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 30}\r\n\r\n".encode())
@@ -143,6 +164,15 @@ class TestTheEndOfAConnection:
         connection.shutdown(socket.SHUT_WR)
         read_all(connection)
 
+    def test_client_that_ends_the_connection_in_a_trailer_is_told_so(self, connection: socket.socket) -> None:
+        head = f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+        connection.sendall(head.encode() + b"0\r\nConnection: close\r\n\r\n" + parse(2))
+
+        received = read_all(connection)
+        assert b"Connection: close\r\n" in received
+        assert received.count(b"HTTP/1.1 ") == 1
+
     def test_trailers_are_no_headers(self, connection: socket.socket) -> None:
         head = f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
         chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY)
@@ -152,7 +182,45 @@ class TestTheEndOfAConnection:
         assert read_all(connection).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+class TestFraming:
+    @pytest.mark.parametrize(
+        ("version", "coding", "status"),
+        [("1.1", "chunked", 200), ("1.1", "Chunked", 200), ("1.0", "chunked", 400), ("1.1", "gzip, chunked", 501)],
+    )
+    def test_only_chunks_of_http_1_1_are_read(
+        self, connection: socket.socket, version: str, coding: str, status: int
+    ) -> None:
+        """Proxies on the way may see the end of any other body elsewhere (RFC 9112, section 6.1)."""
+        lines = [f"POST {PARSE} HTTP/{version}", "Host: localhost", "Content-Type: application/json"]
+        head = "\r\n".join([*lines, f"Transfer-Encoding: {coding}", "Connection: close", "", ""])
+
+        connection.sendall(head.encode() + b"10\r\n%b\r\n0\r\n\r\n" % BODY)
+
+        assert read_all(connection).startswith(f"HTTP/1.1 {status} ".encode())
+
+    @pytest.mark.parametrize(("target", "status"), [("evil.example.com", 403), ("localhost:8000", 200)])
+    def test_host_of_a_whole_url_counts(self, connection: socket.socket, target: str, status: int) -> None:
+        """In place of the header's (RFC 9112, section 3.2.2)."""
+        connection.sendall(
+            f"GET http://{target}/api/v2/tenants HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
+
+        assert read_all(connection).startswith(f"HTTP/1.1 {status} ".encode())
+
+    def test_two_hosts_are_refused_whatever_they_are(self, connection: socket.socket) -> None:
+        connection.sendall(
+            b"GET /api/v2/tenants HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\xff\r\nConnection: close\r\n\r\n"
+        )
+
+        assert read_all(connection).startswith(b"HTTP/1.1 400 ")
+
+
 class TestLimits:
+    def test_long_head_is_refused_also_in_one_read(self, connection: socket.socket) -> None:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"X-Any: x\r\n" * 10_000 + b"\r\n")
+
+        assert read_all(connection).startswith(b"HTTP/1.1 431 ")
+
     def test_endless_head_is_refused(self, connection: socket.socket) -> None:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
         sent = 0
@@ -213,8 +281,21 @@ class Reader:
             exchange.respond(200, [], str(exchange.size).encode())
 
 
+class Waiter:
+    """An application that responds when the client has gone."""
+
+    def reply_at_once(self, exchange: Exchange) -> None:
+        """Leave every request to a task."""
+
+    async def respond(self, exchange: Exchange) -> None:
+        await exchange.client_gone()
+        exchange.respond(400, [], b"")
+
+
 @contextmanager
-def served(application: Download | Reader, *, timeout: float = WAIT) -> Iterator[tuple[HttpServer, socket.socket]]:
+def served(
+    application: Download | Reader | Waiter, *, timeout: float = WAIT
+) -> Iterator[tuple[HttpServer, socket.socket]]:
     """Serve an application in another thread, and return the server and a connection to it. In the end, stop it."""
     listener = socket.create_server(("127.0.0.1", 0))
     loop, stopping = uvloop.new_event_loop(), asyncio.Event()
@@ -278,6 +359,44 @@ class TestClientsThatReadSlowly:
 
 
 @pytest.mark.usefixtures("_looks_often")
+class TestMemory:
+    @pytest.fixture(autouse=True)
+    def _short_drain(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http1, "DRAIN_SECONDS", 0.1)
+
+    def test_most_of_many_requests_in_one_read_are_parsed_later(self) -> None:
+        with served(Waiter()) as (server, connection):
+            connection.sendall(request() * 2_000)
+            wait_until(lambda: any(each._unparsed for each in server.connections), "a part of it is parsed")
+            [held] = server.connections
+
+            assert len(held._waiting) < http1.MAX_PIPELINED + http1.PARSED_AT_ONCE / len(request())
+
+    def test_few_bodies_wait(self) -> None:
+        post = request(f"Content-Length: {MEBIBYTE}", body=bytes(MEBIBYTE), method="POST")
+        with served(Waiter()) as (server, connection):
+            connection.settimeout(1)
+            with pytest.raises(TimeoutError):
+                connection.sendall(post * 2 * http1.MAX_PIPELINED)
+            [held] = server.connections
+
+            assert sum(each.size for each in held._waiting) <= 2 * MEBIBYTE
+
+    def test_connections_that_hold_most_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with served(Download()) as (server, first), ExitStack() as stack:
+            address = first.getpeername()
+            others = [stack.enter_context(socket.create_connection(address, timeout=WAIT)) for _ in range(2)]
+            for each in (first, *others):
+                each.sendall(request())
+                each.recv(1)
+            assert len(server.connections) == 3
+
+            monkeypatch.setattr(http1, "MAX_UNWRITTEN_BYTES", len(Download.BODY))
+            wait_until(lambda: len(server.connections) < 3, "some are closed", 10)
+            assert server.connections, "not all"
+
+
+@pytest.mark.usefixtures("_looks_often")
 class TestClientsThatSendSlowly:
     TIMEOUT = 0.5
 
@@ -298,10 +417,11 @@ class TestClientsThatSendSlowly:
             assert read_all(connection) == b""
             assert time.monotonic() - began >= self.TIMEOUT
 
-    def test_client_that_was_idle_has_time_to_read_its_refusal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_client_that_was_slow_has_time_to_read_its_refusal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(http1, "LINGER_SECONDS", self.TIMEOUT)
         with served(Reader()) as (server, connection):
-            time.sleep(self.TIMEOUT)  # as long as it was idle
+            connection.sendall(b"GET / HTTP/1.1\r\n")
+            time.sleep(self.TIMEOUT)  # what makes it slow
             began = time.monotonic()
             connection.sendall(b"noise\r\n\r\n")
 
