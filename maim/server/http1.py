@@ -47,6 +47,7 @@ KEPT_BELOW = 0.8
 REFUSED_AT_ONCE = 500
 _WATCH_EVERY_SECONDS = 0.25
 _VERSIONS = frozenset({"1.0", "1.1"})
+_NOTHING = memoryview(b"")
 # The parser knows the methods that there are, and takes any other for noise.
 _UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
 
@@ -128,8 +129,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self.peer, self.port = Peer("", 0), server.port
         self.max_body_bytes = server.max_body_bytes
+        self._unparsed = _NOTHING
         # The head that is arriving, and then the request whose body is.
-        self._unparsed = memoryview(b"")
         self._target, self._headers, self._received = b"", list[tuple[bytes, bytes]](), 0
         self._has_begun_head = False
         self._reading: Exchange | None = None
@@ -320,8 +321,8 @@ class Connection(asyncio.Protocol):
         if self._refusal and not self._waiting and self._serving is None and not self._is_ended:
             self.write(self._refusal)
             self._end(is_complete=False)
-        if self._is_ended or self._refusal:
-            self._unparsed = memoryview(b"")
+        if not self._unparsed or self._is_ended or self._refusal:
+            self._unparsed = _NOTHING  # not the end of what was read, because that would keep all of it
         self._set_reading(not self._unparsed and not self._is_paused)
 
     def _answer(self) -> None:
