@@ -136,7 +136,7 @@ class TestTheEndOfAConnection:
     def test_offer_of_another_protocol_is_ignored_and_the_body_read(
         self, connection: socket.socket, framing: str
     ) -> None:
-        """As of `curl --http2`, and of Java's HttpClient."""
+        """Clients such as `curl --http2` and Java's HttpClient make one."""
         offer = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"]
         lines = [f"POST {PARSE} HTTP/1.1", "Host: localhost", *offer, "Content-Type: application/json", framing]
         body = b"10\r\n%b\r\n0\r\n\r\n" % BODY if "chunked" in framing else BODY
