@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,9 +24,12 @@ from django.utils import timezone
 
 from core import approvals, audit
 from core.audit_chain.chainer import Chainer
-from core.http.surfaces import INTERNAL, PUBLIC, Surface
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from core.models import AuditEntry
 from core.setting_types import Bind
+from internal_api.fastpath import HANDLERS
+from internal_api.fastpath.batches import THREADS
+from internal_api.fastpath.keys import ParseKeyHandler
 from maim.doctor import configuration, database, examination, machine, redis_server
 from maim.doctor import mail as mail_checks
 from maim.doctor.findings import Finding, Level, exit_code
@@ -108,7 +112,7 @@ class TestDatabase:
         for name, value in {
             "tx_isolation": "REPEATABLE-READ",
             "sql_mode": "",
-            "max_connections": "66",
+            "max_connections": "82",
             "max_allowed_packet": "1024",
             "innodb_flush_log_at_trx_commit": "2",
             "sync_binlog": "0",
@@ -116,6 +120,15 @@ class TestDatabase:
             (finding,) = database._odd_settings({**good, name: value})
             assert value in finding.found or "none" in finding.found
             assert finding.advice
+
+    @pytest.mark.embedded
+    def test_connections_of_a_worker_are_as_documented(self) -> None:
+        needs_database = set(HANDLERS) - {ParseKeyHandler}
+        documented = re.search(r"keeps a connection: up to (\d+) for each", (ROOT / "docs/operations.md").read_text())
+
+        assert documented is not None
+        assert int(documented[1]) == sum(each.threads for each in SURFACES) + database._OTHER_CONNECTIONS
+        assert len(needs_database) * THREADS + 7 == database._OTHER_CONNECTIONS, "the epoch two, uses, two each surface"
 
     @pytest.mark.needs_mariadb
     @pytest.mark.parametrize(("ahead", "level"), [(-3, Level.WARNING), (3, Level.WARNING), (90, Level.PROBLEM)])

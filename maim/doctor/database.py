@@ -24,7 +24,7 @@ from maim.doctor.findings import Finding, Level
 
 _OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0), "SQLite": (3, 38)}
 # Of each worker, beside those of its surface's threads: docs/operations.md#mysql-or-mariadb counts them.
-_OTHER_CONNECTIONS = 23
+_OTHER_CONNECTIONS = 39
 _MIN_PACKET = 4 * 1024 * 1024
 _VARIABLES = (
     "transaction_isolation",
