@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,15 @@ def test_reader_that_has_enough_ends_the_command_quietly(command: str) -> None:
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+@pytest.fixture
+def _interrupts() -> Iterator[None]:
+    """Interrupts, which programs ignore that a shell has started in the background, and those that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interrupts")
 def test_ctrl_c_ends_the_command_without_a_traceback() -> None:
     waiting = "import os, time; print('waits', flush=True); time.sleep(60)"
     command = [sys.executable, "manage.py", "shell", "--no-imports", "--command", waiting]
