@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
         """Drop the requests of a client that has gone, except for one whose body is cut short: it gets a 400."""
         self._has_eof = True
         self._lose_client()
-        return self._reading is not None and self._reading is self._serving
+        return self._reading is not None and self._reading == self._serving
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
