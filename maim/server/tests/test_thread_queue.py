@@ -103,6 +103,7 @@ def test_request_that_waits_too_long_is_refused_and_never_begun(monkeypatch: pyt
         running = await surface.fill()
         with pytest.raises(Overloaded):
             await surface.send("c")
+        monkeypatch.setattr(thread_queue, "MAX_WAIT_SECONDS", WAIT)
         surface.release("a", "b", "d")
 
         assert await asyncio.gather(*running, surface.send("d")) == ["a", "b", "d"]
@@ -289,6 +290,7 @@ def test_request_ends_also_if_its_thread_then_rests(monkeypatch: pytest.MonkeyPa
         clock.now += 0.9
         surface.release("a")
         await tasks[0]
+        wait_until(lambda: surface.queue._running == 3, "the thread that ended it rests")
         clock.now += 0.9
 
         assert "e" not in surface.begun
