@@ -25,7 +25,7 @@ CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 
 class AdminSessionMiddleware:
-    """The end of sessions older than MAIM_ADMIN_SESSION_HOURS, and those unused for MAIM_ADMIN_IDLE_MINUTES."""
+    """Middleware that ends sessions after MAIM_ADMIN_SESSION_HOURS, and after MAIM_ADMIN_IDLE_MINUTES without use."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

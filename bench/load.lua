@@ -64,7 +64,7 @@ function done(summary, latency)
    local errors = summary.errors
    local broken = errors.connect + errors.read + errors.write
    if broken + errors.timeout + errors.status > 0 then
-      print(("%d requests got the status of an error, %d none in time, and %d broke off"):format(
+      print(("%d responses with the status of an error, %d time-outs, %d errors of sockets"):format(
          errors.status, errors.timeout, broken))
       os.exit(1)
    end

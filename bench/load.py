@@ -115,6 +115,6 @@ class Load:
             timeout=seconds + 2 * TIMEOUT_SECONDS,
         )
         if run.returncode:
-            *_before, fault = ["no output", *run.stdout.splitlines(), *run.stderr.splitlines()]
-            raise Wrong(f"wrk at {url}: {fault}")
+            lines = (run.stdout + run.stderr).splitlines() or ["no output"]
+            raise Wrong(f"wrk at {url}: {lines[-1]}")  # where load.lua and wrk say why
         return run.stdout

@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Plan(NamedTuple):
     """A pass to run: its title, arguments and marks, and whether it is on MariaDB with Redis.
 
-    Only of tests that somebody named may a pass have none.
+    `may_be_empty` tells that it may have no tests, as of a few that somebody named.
     """
 
     title: str
@@ -109,7 +109,7 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
     else:
         plans = [
             Plan("SQLite", ["tests"], ON_SQLITE, has_servers=False, niceness=NICENESS),
-            Plan("SQLite, apps", of_apps(), ON_SQLITE, has_servers=False, niceness=NICENESS),
+            Plan("SQLite, apps", app_paths(), ON_SQLITE, has_servers=False, niceness=NICENESS),
         ]
         first, second = parts_of(SINGLE, 2)
         once = [
@@ -136,7 +136,7 @@ def without_servers(arguments: list[str]) -> Plan:
     return Plan("SQLite", [], f"not {HEAVY}", has_servers=False)
 
 
-def of_apps() -> list[str]:
+def app_paths() -> list[str]:
     """Return the directories of the apps, whose tests are beside them."""
     return [path for path in test_paths() if path != "tests"]
 
@@ -217,7 +217,10 @@ class Pass:
 
 
 def exit_code(code: int, *, may_be_empty: bool) -> int:
-    """Return a pass's exit code for a process's: as in a shell 128 and its number for a signal, which is negative."""
+    """Return the exit code of a pass whose process ended with `code`.
+
+    That is negative for a signal, which gets 128 plus its number, as in a shell.
+    """
     if code < 0:
         return 128 - code
     return 0 if code == NO_TESTS and may_be_empty else code

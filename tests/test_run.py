@@ -1,4 +1,4 @@
-"""The passes of `make test`: what lets a run fail, and what a pass may lack."""
+"""The passes of `make test`: what fails a run, and which passes may have no tests."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ A_MOMENT = 0.001
 
 
 class Enough(Exception):
-    """The end of the lease's thread, which otherwise goes on as long as the process."""
+    """An error that ends the lease's thread, which otherwise goes on as long as the process."""
 
 
 class RecordingCache(KeyCache):

@@ -10,7 +10,7 @@ _MAX_LENGTH = 200
 
 
 class RefusalFilter(logging.Filter):
-    """Log a refused request in one line: its traceback says no more, and its text is the client's."""
+    """A filter that logs a refused request in one line: its traceback says no more, and its text is the client's."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("django.security."):

@@ -58,7 +58,7 @@ class Application:
 
         It may be a refusal: a task for each would cost an overloaded worker as much again.
         """
-        if exchange.is_on_refused_connection or probes.match(self._surface, exchange) is not None:
+        if exchange.has_too_many_connections or probes.match(self._surface, exchange) is not None:
             return None
         return self._reply_at_once(exchange)
 
@@ -74,12 +74,12 @@ class Application:
         try:
             if probe is not None:
                 reply = await probe.reply()
-            elif exchange.is_on_refused_connection or self._refuses_unread(exchange):
+            elif exchange.has_too_many_connections or self._refuses_unread(exchange):
                 reply = refuse(self._surface, exchange, Busy)
             else:
                 reply = await self._read_and_reply(exchange)
         except ClientGone:
-            exchange.respond(400, [], b"")  # nobody most likely reads this
+            exchange.respond(400, [], b"")  # which a client reads that is still there, and has sent what is not HTTP
             return
         exchange.respond(reply.status, reply.headers, reply.body)
 

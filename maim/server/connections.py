@@ -1,4 +1,4 @@
-"""The limit of connections."""
+"""The number of connections that a worker may have."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import resource
 
 from django.conf import settings
 
-# Files that a process of maim has open beside connections that it serves: connections that it refuses, and those of the
-# database, Redis, logs and metrics.
-RESERVED_FILES = 1_000
+# Connections accepted beyond those that are served, so that their clients get a refusal. More are closed unread.
+REFUSED_AT_ONCE = 500
+# Files that a process has open beside the connections that it serves: those that it refuses, and connections of the
+# database and Redis, logs and metrics.
+RESERVED_FILES = REFUSED_AT_ONCE + 500
 DEFAULT_LIMIT = 20_000
 
 

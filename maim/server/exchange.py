@@ -17,7 +17,7 @@ _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 
 
 class ClientGone(Exception):
-    """A client that closed its connection while its request was read, or before anything began to handle it."""
+    """A client that closed its connection, or sent what is not HTTP, before anything began to handle its request."""
 
 
 class Peer(NamedTuple):
@@ -35,12 +35,12 @@ class Client(Protocol):
     max_body_bytes: int
 
     @property
-    def may_be_kept(self) -> bool:
-        """True if the connection may stay open after its response."""
+    def keeps_connections(self) -> bool:
+        """True while the server keeps connections open after a response."""
 
     @property
-    def is_refused(self) -> bool:
-        """True if there are more connections than the server serves."""
+    def has_too_many_connections(self) -> bool:
+        """True while the server has more connections than it serves."""
 
     def write(self, data: bytes) -> None:
         """Send bytes. Do nothing if the connection is closed."""
@@ -49,8 +49,8 @@ class Client(Protocol):
 class Exchange(Request):
     """A request whose head has arrived, and the response to it.
 
-    `keeps_alive` tells whether the connection stays open after the response. The body's end tells, too, because a
-    client may change its mind in a trailer.
+    `keeps_alive` tells whether the connection stays open after the response. It is False until the body has been read
+    to its end, because a trailer may say `Connection: close`.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Exchange(Request):
 
     def __init__(self, client: Client, method: str, target: bytes, http_version: str, headers: Headers) -> None:
         path, query, host = _parts_of(target)
-        if host:
+        if host and len(headers.get_all("host")) == 1:
             headers.replace("host", host)  # as RFC 9112 demands, section 3.2.2
         super().__init__(method, path, query, client.port, headers)
         self._client = client
@@ -84,9 +84,9 @@ class Exchange(Request):
         return self._client.peer
 
     @property
-    def is_on_refused_connection(self) -> bool:
-        """True if there are more connections than the server serves."""
-        return self._client.is_refused
+    def has_too_many_connections(self) -> bool:
+        """True while the server has more connections than it serves."""
+        return self._client.has_too_many_connections
 
     @property
     def is_too_large(self) -> bool:
@@ -102,8 +102,11 @@ class Exchange(Request):
         if self.is_too_large:
             self._end_reading()
 
-    def exceed(self) -> None:
-        """Make the body too large, because too much has arrived around it, such as the sizes of a million chunks."""
+    def make_too_large(self) -> None:
+        """Make the body too large, because too much has arrived around it, such as the sizes of a million chunks.
+
+        Django refuses it by its length.
+        """
         self._chunks = [bytes(self._client.max_body_bytes + 1)]
         self.size = len(self._chunks[0])
         self._end_reading()
@@ -160,7 +163,7 @@ class Exchange(Request):
         head = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{lines}Date: {_date(int(time.time()))}\r\n"
         if "\r\nContent-Length: " not in head and status not in _STATUSES_WITHOUT_BODY:
             head += f"Content-Length: {len(body)}\r\n"
-        if not (self.keeps_alive and self._client.may_be_kept):
+        if not (self.keeps_alive and self._client.keeps_connections):
             self.keeps_alive = False
             head += "Connection: close\r\n"
         elif self.http_version == "1.0":
@@ -181,7 +184,7 @@ class Exchange(Request):
 
 
 def refusal(status: int) -> bytes:
-    """Return the response to what is not HTTP."""
+    """Return the response to a request that cannot be parsed, or that the server does not support."""
     return (
         f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Length: 0\r\nConnection: close\r\n"
         f"Date: {_date(int(time.time()))}\r\n\r\n"

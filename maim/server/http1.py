@@ -21,18 +21,19 @@ import httptools
 from internal_api.fastpath import Headers
 from maim.server.acceptor import Acceptor
 from maim.server.application import Application
+from maim.server.connections import REFUSED_AT_ONCE
 from maim.server.exchange import Exchange, Peer, refusal
 from maim.server.refusal_pace import RefusalPace
 
 log = logging.getLogger("maim.server")
 
 MAX_HEAD_BYTES = 64 * 1024
-# Of what frames a body: the sizes of chunks, and trailers.
+# Of a request without its body: the head, the sizes of chunks, and trailers.
 MAX_FRAMING_BYTES = 256 * 1024
-# So much is parsed at once, because it may be hundreds of requests.
+# Bytes parsed at a time. More may be hundreds of requests, which would all be kept in memory.
 PARSED_AT_ONCE = 4096
-# Requests that wait for the response to an earlier one. Beyond, and with more than one body of the greatest size, the
-# connection is not read.
+# Requests of a connection that may wait for the response to an earlier one. While as many wait, or their bodies exceed
+# the greatest size of one, nothing more is parsed or read. The part that is parsed may exceed both.
 MAX_PIPELINED = 8
 # Of a worker: responses that clients have not taken. Beyond, the connections that hold most are closed.
 MAX_UNWRITTEN_BYTES = 256 * 1024 * 1024
@@ -43,8 +44,6 @@ LINGER_SECONDS = 2.0
 DRAIN_SECONDS = 6.0
 # Of the connections that are served, the part below which they are kept.
 KEPT_BELOW = 0.8
-# Connections beyond those that are served, which get a refusal. More are closed unread.
-REFUSED_AT_ONCE = 500
 _WATCH_EVERY_SECONDS = 0.25
 _VERSIONS = frozenset({"1.0", "1.1"})
 _NOTHING = memoryview(b"")
@@ -55,8 +54,8 @@ _UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
 class HttpServer:
     """The server of one worker.
 
-    A request's head and its body may take `timeout` seconds each, and a connection may be idle as long. Requests on
-    more than `max_connections` are refused.
+    A request's head and its body may take `timeout` seconds each, and a connection may be idle as long. While
+    there are more than `max_connections`, all requests but probes are refused.
     """
 
     def __init__(
@@ -86,22 +85,22 @@ class HttpServer:
             connection.abort()
 
     @property
-    def may_keep(self) -> bool:
-        """True while there are so few connections that they may stay open after a response."""
+    def keeps_connections(self) -> bool:
+        """True while there are so few connections that they stay open after a response."""
         return not self.is_stopping and len(self.connections) < self._max_connections * KEPT_BELOW
 
     @property
-    def has_too_many(self) -> bool:
+    def has_too_many_connections(self) -> bool:
         """True while there are more connections than are served."""
         return len(self.connections) > self._max_connections
 
     @property
-    def accepts(self) -> bool:
-        """True while another connection gets a response."""
+    def accepts_newest(self) -> bool:
+        """True if the newest connection, which is counted already, may get a response."""
         return not self.is_stopping and len(self.connections) <= self._max_connections + REFUSED_AT_ONCE
 
     async def _watch(self) -> None:
-        """End the bodies that take too long, and close the connections that have been idle for too long."""
+        """Time out bodies, close idle connections, and limit the responses that are held, every now and then."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_SECONDS)
             now = perf_counter()
@@ -138,19 +137,19 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._serving: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
-        self._refusal = b""  # the last response, to what is not HTTP
+        self._refusal = b""  # the last response, to a request that cannot be parsed or is not supported
         self._idle_since = perf_counter()  # or since when a head is arriving
         self.unwritten = 0  # the bytes of responses that the client had not taken at the last look
         self._can_write, self._is_reading, self._has_eof, self._is_ended = True, True, False, False
         self._is_paused = False
 
     @property
-    def may_be_kept(self) -> bool:
-        return self._server.may_keep
+    def keeps_connections(self) -> bool:
+        return self._server.keeps_connections
 
     @property
-    def is_refused(self) -> bool:
-        return self._server.has_too_many
+    def has_too_many_connections(self) -> bool:
+        return self._server.has_too_many_connections
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -173,9 +172,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def end_if_late(self, *, idle_before: float, ended_before: float) -> None:
-        """Close the connection if nothing was asked or taken, or it has been ended, since before these times.
+        """Close the connection if its client has sent no request and taken no response since before `idle_before`.
 
-        Let a body time out that has been arriving since before `idle_before`.
+        Also close it if its last response was sent before `ended_before`. Time out a body that began before
+        `idle_before`.
         """
         if self._reading is not None and self._reading.started < idle_before:
             self._reading.time_out()
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._server.connections.add(self)
         peer = self._transport.get_extra_info("peername")
-        if peer is None or not self._server.accepts:  # without an address, the client has gone already
+        if peer is None or not self._server.accepts_newest:  # without an address, the client has gone already
             self._is_ended = True
             self.abort()
         else:
@@ -205,7 +205,10 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """Drop the requests of a client that has gone, except for one whose body is cut short: it gets a 400."""
+        """Drop the requests of a client that has gone, and let the connection close.
+
+        Return True, which keeps it open, if the body of the request that is being answered is cut short: that gets 400.
+        """
         self._has_eof = True
         self._lose_client()
         return self._reading is not None and self._reading == self._serving
@@ -289,13 +292,13 @@ class Connection(asyncio.Protocol):
         if self._has_begun_head and self._received > MAX_HEAD_BYTES:
             self._refuse(431)
         elif self._reading is not None and self._received - self._reading.size > MAX_FRAMING_BYTES:
-            self._reading.exceed()
+            self._reading.make_too_large()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Parse a request that offers another protocol anew, without the offer (RFC 9110, section 7.8).
 
-        The parser takes what follows its head for that protocol, also a body. A tunnel is asked for by CONNECT, and
-        what follows that is none of ours.
+        The parser takes what follows its head for that protocol, also a body. CONNECT is left to the application, which
+        refuses it, because what follows that head belongs to the tunnel.
         """
         if self._waiting[-1].method == "CONNECT":
             return
@@ -368,9 +371,12 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
     def _refuse(self, status: int) -> None:
-        """Respond with a status to what is not HTTP, after all responses to what was before it."""
+        """Respond with a status to a request that cannot be parsed, after all responses to those before it.
+
+        To one whose body cannot be parsed the application responds.
+        """
         if self._reading is not None:
-            self._reading.lose_client()  # the application responds that its body cannot be read
+            self._reading.lose_client()
         else:
             self._refusal = refusal(status)
 

@@ -45,8 +45,9 @@ from maim.server.worker import STOP_SIGNALS
 
 log = logging.getLogger("maim.server")
 
-# Workers have eight seconds to finish what they serve, the whole ten (see docs/operations.md). The last one is for this
-# process, whose own end may take that long on a busy machine.
+# Workers have eight seconds to end, six of them for requests (maim.server.http1) and the rest to write what they have
+# counted. The whole has ten (docs/operations.md): the last one is for this process, whose own end may take that long on
+# a busy machine.
 GRACE_SECONDS = 8
 STOP_SECONDS = 9.0
 POLL_SECONDS = 0.2

@@ -74,7 +74,7 @@ class ThreadQueue:
     def __init__(self, surface: Surface) -> None:
         self._most = surface.threads
         self._threads = ThreadPoolExecutor(surface.threads, surface.name, belong_to, (self,))
-        self._lock = threading.Lock()  # of what follows, which threads change, too
+        self._lock = threading.Lock()  # of the limit, the numbers, the queue and the times, which threads change, too
         self._limit = min(FEWEST_THREADS, surface.threads)
         self._running = 0
         self._blocked = 0  # the threads that wait
@@ -192,7 +192,7 @@ class ThreadQueue:
         return self._take()
 
     def _take(self) -> _Call | None:
-        """Return the call that has waited longest for the thread that asks. Without one, count the thread out."""
+        """Return the call that has waited longest. If none waits, count the calling thread as free and return None."""
         if not self._waiting:
             self._running -= 1
             return None
@@ -224,7 +224,10 @@ class ThreadQueue:
             self._adjustment = loop.call_at(due, self._adjust, loop, due)
 
     def _adjust(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Let fewer threads run if they compute, or if the event loop is late, and else more if requests wait."""
+        """Let fewer threads run if they compute, or if the event loop is late, and else more if requests wait.
+
+        Then begin the requests that may run.
+        """
         lag = loop.time() - due
         utilization = (time.process_time() - self._cpu_seconds) / (ADJUST_EVERY_SECONDS + lag)
         begun: list[_Call] = []

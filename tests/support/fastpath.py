@@ -25,7 +25,7 @@ class Client:
     def __init__(self) -> None:
         self.peer, self.port = Peer("127.0.0.1", 54321), str(INTERNAL.bind.port)
         self.max_body_bytes: int = settings.MAX_BODY_BYTES
-        self.may_be_kept, self.is_refused = True, False
+        self.keeps_connections, self.has_too_many_connections = True, False
 
     def write(self, data: bytes) -> None:
         """Take nothing, because tests read what was to be written (`Answered.reply`)."""

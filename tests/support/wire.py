@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
@@ -98,3 +99,21 @@ def exchange(
         return Response(response.status, response.headers, response.read())
     finally:
         connection.close()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what the server sends until it closes the connection."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    return received
+
+
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    """Return what the server sends up to these bytes."""
+    received = b""
+    while end not in received:
+        part = connection.recv(65536)
+        assert part, received
+        received += part
+    return received
