@@ -8,9 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from core.actor import Actor, ActorKind
 from core.errors import Forbidden, NotFound
-from operations.models import BulkOperation
-
-Kind = BulkOperation.Kind
+from operations.models import BulkOperation, Kind
 
 # The permission to change one object, which operators also need to change many. No operator may start a kind without
 # an entry here.

@@ -26,9 +26,9 @@ from core.admin_pages import KeysetChangeList
 from core.errors import DomainError
 from operations import services
 from operations.access import OperationNotFound, get_operation, kinds_for
-from operations.models import BulkOperation
+from operations.models import BulkOperation, Kind
 from operations.preview import Preview, preview_selection
-from operations.selections import Kind, Selection
+from operations.selections import Selection
 
 # Outcomes that the page shows; `manage.py operations show` has all.
 SHOWN_OUTCOMES = 500

@@ -11,11 +11,10 @@ from apikeys import services as apikeys
 from apikeys.models import ApiKey, KeyStatus
 from core.actor import Actor
 from core.errors import DomainError, NotFound
-from operations.models import BulkOperation, Outcome
+from operations.models import Kind, Outcome
 from tenants import services as tenants
 from tenants.models import Tenant, TenantStatus
 
-Kind = BulkOperation.Kind
 Result = Outcome.Result
 
 # A function that changes the objects with these ids, and returns an unsaved outcome for each id, in the same order.

@@ -12,9 +12,9 @@ from accounts.services.methods import METHODS
 from core.actor import Actor
 from core.admin_deletion import DeletionImpact
 from operations import services
-from operations.models import BulkOperation
+from operations.models import BulkOperation, Kind
 from operations.preview import TYPED_BEYOND, preview_selection
-from operations.selections import Kind, Selection
+from operations.selections import Selection
 from tenants.models import Membership, Tenant
 
 # Owned tenants that the page lists at most, to say why their owners cannot be deleted.

@@ -9,20 +9,23 @@ from core.actor import Actor, ActorKind, display_name
 from core.fields import ExactCharField, IdField, JSONTextField
 
 
+class Kind(models.TextChoices):
+    """The kinds of bulk operations."""
+
+    DISABLE_KEYS = "disable_keys", _("disable API keys")
+    ENABLE_KEYS = "enable_keys", _("enable API keys")
+    DELETE_KEYS = "delete_keys", _("delete API keys")
+    DELETE_AGENTS = "delete_agents", _("delete agents")
+    DELETE_TENANTS = "delete_tenants", _("delete tenants")
+    SUSPEND_TENANTS = "suspend_tenants", _("suspend tenants")
+    ACTIVATE_TENANTS = "activate_tenants", _("activate tenants")
+
+
 class BulkOperation(models.Model):
     """The same change of many objects, on behalf of the actor who started it.
 
     Objects are changed in the order of their ids; `cursor` is the id of the last one that has an outcome.
     """
-
-    class Kind(models.TextChoices):
-        DISABLE_KEYS = "disable_keys", _("disable API keys")
-        ENABLE_KEYS = "enable_keys", _("enable API keys")
-        DELETE_KEYS = "delete_keys", _("delete API keys")
-        DELETE_AGENTS = "delete_agents", _("delete agents")
-        DELETE_TENANTS = "delete_tenants", _("delete tenants")
-        SUSPEND_TENANTS = "suspend_tenants", _("suspend tenants")
-        ACTIVATE_TENANTS = "activate_tenants", _("activate tenants")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

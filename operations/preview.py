@@ -12,7 +12,8 @@ from django.utils import timezone
 from agents.models import Agent
 from apikeys.models import ApiKey, DailyUse, MinuteCount
 from core import counts
-from operations.selections import Kind, Selection
+from operations.models import Kind
+from operations.selections import Selection
 from tenants.models import Tenant
 
 # Beyond this number of affected objects, whoever starts the operation has to type the number.

@@ -21,14 +21,13 @@ from apikeys.models import ApiKey, KeyStatus
 from apikeys.queries import filter_keys
 from core.errors import Invalid
 from core.fields import ID_LENGTH
-from operations.models import BulkOperation
+from operations.models import BulkOperation, Kind
 from tenants.models import Tenant
 
 MAX_IDS = 10_000
 # NUL and surrogates, which neither database stores. Other invisible characters are allowed, because imported ids may
 # contain them.
 _NOT_STORED = re.compile("[\0\ud800-\udfff]")
-Kind = BulkOperation.Kind
 
 _MODELS: dict[Kind, type[Any]] = {
     Kind.DISABLE_KEYS: ApiKey,

@@ -14,9 +14,9 @@ from core.actor import Actor
 from core.db import delete_one_by_one, transactional
 from core.errors import Conflict, Forbidden, Invalid
 from operations.access import OperationNotFound, kinds_for
-from operations.models import BulkOperation, Outcome
+from operations.models import BulkOperation, Kind, Outcome
 from operations.preview import preview_selection
-from operations.selections import Kind, Selection
+from operations.selections import Selection
 
 KEPT_FOR = timedelta(days=90)
 # For so long the sidebar shows an operation that failed.

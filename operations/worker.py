@@ -19,7 +19,7 @@ from core import audit
 from core.db import ensure_primary, transactional, transactional_and_propagated
 from core.prepared_writes import insert_all
 from operations.changes import CHANGES
-from operations.models import BulkOperation, Outcome
+from operations.models import BulkOperation, Kind, Outcome
 from operations.selections import Selection
 
 log = logging.getLogger("maim.operations")
@@ -83,7 +83,7 @@ class Worker:
         row = self._lock(operation_id)
         if row is None:  # it was cancelled, or another worker has taken it over
             return
-        change, selection = CHANGES[BulkOperation.Kind(row.kind)], Selection.of(row)
+        change, selection = CHANGES[Kind(row.kind)], Selection.of(row)
         ids = selection.ids_after(row.cursor, change.chunk)
         outcomes = change.apply(row.actor, ids) if ids else []
         for outcome in outcomes:

@@ -28,8 +28,8 @@ from core import audit, audit_export
 from core.actor import Actor, ActorKind
 from core.models import AuditEntry, DeletedObject
 from operations import services as operations
-from operations.models import BulkOperation
-from operations.selections import Kind, Selection
+from operations.models import BulkOperation, Kind
+from operations.selections import Selection
 from tenants.models import Tenant, TenantInvitation
 from tests.support.client import SurfaceClient, context_of
 from tests.support.invitations import invite

@@ -19,8 +19,8 @@ from core.models import Gauge
 from dashboard import gauges
 from maim.sidebar import ATTENTION
 from operations import services as operations
-from operations.models import BulkOperation
-from operations.selections import Kind, Selection
+from operations.models import BulkOperation, Kind
+from operations.selections import Selection
 from tenants import services as tenants
 from tests.support.client import context_of
 from tests.support.operators import Operator, sign_in, url

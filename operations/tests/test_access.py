@@ -9,8 +9,8 @@ from core.actor import Actor, ActorKind
 from core.errors import Forbidden
 from operations import services
 from operations.access import PERMISSIONS
-from operations.models import BulkOperation
-from operations.selections import Kind, Selection
+from operations.models import BulkOperation, Kind
+from operations.selections import Selection
 from tests.support.client import context_of
 from tests.support.operators import Operator, sign_in, url
 

@@ -24,9 +24,9 @@ from core.models import AuditEntry, DeletedObject
 from operations import services
 from operations.access import get_operation
 from operations.changes import CHANGES, Change
-from operations.models import BulkOperation, Outcome
+from operations.models import BulkOperation, Kind, Outcome
 from operations.preview import preview_selection
-from operations.selections import Kind, Selection
+from operations.selections import Selection
 from operations.worker import LEASE, MAX_FAILURES, Worker
 from tenants.models import Tenant, TenantStatus
 from tests.support.commands import run

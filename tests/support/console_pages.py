@@ -24,7 +24,7 @@ from core.admin_base import OperatorAdmin
 from core.admin_deletion import deletion_of
 from core.keyset import Order
 from core.models import RowCount
-from operations.selections import Kind
+from operations.models import Kind
 from tenants.models import Tenant
 from tests.support.client import context_of
 from tests.support.commands import run

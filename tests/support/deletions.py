@@ -19,8 +19,8 @@ from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.models import AuditEntry, DeletedObject, DeletedRows
 from operations import services as operations
-from operations.models import BulkOperation
-from operations.selections import Kind, Selection
+from operations.models import BulkOperation, Kind
+from operations.selections import Selection
 from tenants.models import Membership, Tenant, TenantInvitation
 from tests.support.invitations import invite
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register

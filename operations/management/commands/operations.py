@@ -10,7 +10,7 @@ from core.commands.subcommands import Options, SubcommandsCommand
 from core.http.responses import utc_text
 from operations import services
 from operations.access import get_operation, operations_for
-from operations.models import BulkOperation
+from operations.models import BulkOperation, Kind
 from operations.preview import preview_selection
 from operations.selections import Selection
 
@@ -31,7 +31,7 @@ class Command(SubcommandsCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
         start = add("start", self.start, "Shows what an operation would touch, and starts it with --yes")
-        start.add_argument("kind", choices=BulkOperation.Kind.values)
+        start.add_argument("kind", choices=Kind.values)
         start.add_argument("ids", nargs="*", metavar="ID", help="of the objects, if not those of a tenant or agent")
         start.add_argument("--tenant", default="", metavar="ID", help="the objects of this tenant")
         start.add_argument("--agent", default="", metavar="ID", help="the keys of this agent")
@@ -49,7 +49,7 @@ class Command(SubcommandsCommand):
 
     def start(self, options: Options) -> None:
         selection = Selection(
-            kind=BulkOperation.Kind(options["kind"]),
+            kind=Kind(options["kind"]),
             ids=tuple(options["ids"]),
             tenant_id=options["tenant"],
             agent_id=options["agent"],
