@@ -21,10 +21,10 @@ run: $(VENV)/installed-$(REQUIREMENTS) ## Run both surfaces (SQLite under var/, 
 	@$(MANAGE) migrate --verbosity 0
 	@exec $(MANAGE) serve
 
-test: $(VENV)/installed-requirements-dev.txt ## Run the tests on SQLite, and on MariaDB with Redis
+test: $(VENV)/installed-requirements-dev.txt ## Run each test once, on SQLite or on MariaDB with Redis
 	@$(BIN)/python -m tests.run $(ARGS)
 
-test-heavy: $(VENV)/installed-requirements-dev.txt ## Run the tests of faults, load and many pages (two minutes)
+test-heavy: $(VENV)/installed-requirements-dev.txt ## Run the tests of faults, load, many pages and many processes
 	@$(BIN)/python -m tests.run --heavy
 
 bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory against bare Django (see bench/README.md)

@@ -51,6 +51,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     if chosen == run.NAMED_ONCE:
         left_out = not any(run.has_mark(collection_path, mark) for mark in (run.SINGLE, run.HEAVY))
+    elif chosen == run.ON_SQLITE:
+        left_out = not run.has_mark(collection_path, run.EMBEDDED)
     else:
         module_mark = _MODULE_MARK.search(collection_path.read_text())
         left_out = module_mark is not None and f"not {module_mark[1]}" in chosen

@@ -1,9 +1,10 @@
-"""`make test`: the suite on SQLite and on MariaDB with Redis, at once. `make test-heavy`: what is too heavy for it.
+"""`make test`: the suite, each test once. `make test-heavy`: the rest, and SQLite for what depends on the database.
 
-Tests that need not run on both run once: those marked `embedded`, which would find the same on any database, on
-SQLite; and those marked `single`, which take long, on MariaDB and Redis in two processes of their own. On SQLite the
-tests of the whole and those of each app are two passes, so that no core is left without work. Tests marked `heavy`,
-of faults, load and many pages, are left to `--heavy`, unless they are named.
+Tests marked `embedded`, which would find the same on any database, run on SQLite, and all others on MariaDB and Redis:
+those marked `single`, which take long, in passes of their own, and the rest together. `--heavy` runs tests marked
+`heavy`, of faults, load, many pages and many processes, and on SQLite what `make test` runs on MariaDB, but for
+`single` tests. Tests that are named run on both databases, heavy ones included. Passes that take long are in parts, so
+that no core is left without work.
 
 The servers are private and throw-away, on free loopback ports. Where their programs are missing they
 are installed if that is allowed (root, apt-get), and otherwise left out with a line that says so. With
@@ -22,7 +23,7 @@ import sysconfig
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -31,9 +32,10 @@ from tests.support.haproxy import HAProxy
 from tests.support.instances import MariaDB, Redis
 
 # What each pass chooses, by marks.
-ON_SQLITE, ON_MARIADB = "not single and not heavy", "not single and not heavy and not embedded"
-SINGLE, HEAVY = "single", "heavy"
+ON_SQLITE, ON_MARIADB = "embedded and not single and not heavy", "not embedded and not single and not heavy"
+EMBEDDED, SINGLE, HEAVY = "embedded", "single", "heavy"
 HEAVY_ON_SQLITE, HEAVY_ON_MARIADB = "heavy and embedded", "heavy and not embedded"
+ONCE = "single and not heavy"
 # Of tests that were named, heavy ones run as well.
 NAMED_ON_SQLITE, NAMED_ONCE = "not single and (embedded or not heavy)", "single or (heavy and not embedded)"
 # The passes of heavy tests, which wait for servers more than they compute.
@@ -59,7 +61,7 @@ class Plan(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
-    """Run all passes, beside each other. Return the highest of their exit codes."""
+    """Run all passes, beside each other. Return the exit code."""
     began = time.monotonic()
     given_database, given_redis = os.environ.pop("DATABASE_URL", ""), os.environ.pop("REDIS_URL", "")
     given = given_database.startswith("mysql:")
@@ -84,7 +86,7 @@ def main(arguments: list[str]) -> int:
                 servers = own_servers(stack, directory / f"servers-{number}")
             passes.append(Pass(plan, servers, directory))
             stack.callback(passes[-1].end)
-        result = max([each.result() for each in passes])
+        result = exit_code([(each.plan, each.wait()) for each in passes])
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"took {time.monotonic() - began:.0f} s, and {spent.ru_utime + spent.ru_stime:.0f} s of the processors")
     return result
@@ -98,6 +100,7 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
         (files,) = parts_of(HEAVY, 1)
         return [
             Plan("SQLite, heavy", files, HEAVY_ON_SQLITE, has_servers=False),
+            Plan("SQLite, what depends on the database", [], ON_MARIADB, has_servers=False),
             *(
                 Plan(f"MariaDB and Redis, heavy, {number} of {len(parts)}", part, HEAVY_ON_MARIADB)
                 for number, part in enumerate(parts, 1)
@@ -107,14 +110,15 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
         plans = [Plan("SQLite", arguments, NAMED_ON_SQLITE, has_servers=False, may_be_empty=True)]
         once = [Plan("MariaDB and Redis, once", arguments, NAMED_ONCE, may_be_empty=True)]
     else:
+        first, second = parts_of(EMBEDDED, 2)
         plans = [
-            Plan("SQLite", ["tests"], ON_SQLITE, has_servers=False, niceness=NICENESS),
-            Plan("SQLite, apps", app_paths(), ON_SQLITE, has_servers=False, niceness=NICENESS),
+            Plan("SQLite, first part", first, ON_SQLITE, has_servers=False, niceness=NICENESS),
+            Plan("SQLite, second part", second, ON_SQLITE, has_servers=False, niceness=NICENESS),
         ]
         first, second = parts_of(SINGLE, 2)
         once = [
-            Plan("MariaDB and Redis, once, first part", first, SINGLE),
-            Plan("MariaDB and Redis, once, second part", second, SINGLE),
+            Plan("MariaDB and Redis, once, first part", first, ONCE),
+            Plan("MariaDB and Redis, once, second part", second, ONCE),
         ]
     is_named = bool(arguments)
     if on_given_servers:
@@ -134,11 +138,6 @@ def without_servers(arguments: list[str]) -> Plan:
     if arguments:
         return Plan("SQLite", arguments, "", has_servers=False, may_be_empty=True)
     return Plan("SQLite", [], f"not {HEAVY}", has_servers=False)
-
-
-def app_paths() -> list[str]:
-    """Return the directories of the apps, whose tests are beside them."""
-    return [path for path in test_paths() if path != "tests"]
 
 
 def parts_of(mark: str, number: int) -> list[list[str]]:
@@ -174,8 +173,7 @@ class Pass:
     """A pass in a process that begins at once."""
 
     def __init__(self, plan: Plan, servers: dict[str, str], directory: Path) -> None:
-        self._title = plan.title
-        self._may_be_empty = plan.may_be_empty
+        self.plan = plan
         data = Path(tempfile.mkdtemp(dir=directory))
         self._output = data / "output"
         settings = {
@@ -200,9 +198,9 @@ class Pass:
         """Kill the process, if it still runs because something else has failed."""
         self._process.kill()
 
-    def result(self) -> int:
-        """Show what pytest prints, as it comes, and return its exit code."""
-        print(f"=== tests on {self._title}", flush=True)
+    def wait(self) -> int:
+        """Show what pytest prints, as it comes, and return its exit code. The code of a signal is negative."""
+        print(f"=== tests on {self.plan.title}", flush=True)
         with self._output.open(encoding="utf-8", errors="replace") as output:
             while self._process.poll() is None:
                 sys.stdout.write(output.read())
@@ -212,18 +210,17 @@ class Pass:
             sys.stdout.flush()
         code = self._process.returncode
         if code < 0:
-            print(f"=== signal {-code} killed the tests on {self._title}", flush=True)
-        return exit_code(code, may_be_empty=self._may_be_empty)
+            print(f"=== signal {-code} killed the tests on {self.plan.title}", flush=True)
+        return code
 
 
-def exit_code(code: int, *, may_be_empty: bool) -> int:
-    """Return the exit code of a pass whose process ended with `code`.
+def exit_code(codes: Sequence[tuple[Plan, int]]) -> int:
+    """Return the exit code of a run: the highest of its passes', without those that are empty and may be.
 
-    That is negative for a signal, which gets 128 plus its number, as in a shell.
+    If all are, no test was found. A signal's code is negative, and counts as 128 plus its number, as in a shell.
     """
-    if code < 0:
-        return 128 - code
-    return 0 if code == NO_TESTS and may_be_empty else code
+    counted = [code for plan, code in codes if not (code == NO_TESTS and plan.may_be_empty)]
+    return max([128 - code if code < 0 else code for code in counted], default=NO_TESTS)
 
 
 def missing_packages(*, servers: bool) -> list[str]:

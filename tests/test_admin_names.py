@@ -118,6 +118,7 @@ def pages(rows: list[Model], *, writable: bool) -> Iterator[str]:
             yield url(row, "role")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("is_superuser", [True, False])
 def test_every_page_isolates_names(olivia: Operator, everything: list[Model], is_superuser: bool) -> None:
     operator = olivia if is_superuser else sign_in("oscar", is_superuser=False)

@@ -335,6 +335,7 @@ def inserts_refused(model: type[models.Model]) -> Iterator[None]:
             cursor.execute("DROP TRIGGER refusal")
 
 
+@pytest.mark.heavy
 @pytest.mark.django_db(transaction=True)
 def test_change_without_its_entry_is_rolled_back(alice: Person, oidc_provider: Provider) -> None:
     data = make_data(alice)

@@ -144,6 +144,7 @@ def provider() -> Iterator[Provider]:
         yield provider
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("provider")
 def test_every_sentence_of_the_apis_is_chinese() -> None:
     data, reader, unseen = make_data(), Reader(), Unseen()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.server import ROOT, MaimServer
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.heavy]
 
 
 def manage(*arguments: str, **variables: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.instances import WAIT
 from tests.support.server import ROOT, MaimServer
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.heavy
 
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

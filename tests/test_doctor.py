@@ -351,7 +351,7 @@ class TestCommand:
         assert exit_code([Finding("x", level, "y") for level in of]) == code
 
 
-@pytest.mark.single
+@pytest.mark.heavy
 class TestAsAProcess:
     """Tests that need a real process."""
 

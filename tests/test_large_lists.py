@@ -25,7 +25,7 @@ from tests.support.operators import sign_in
 from tests.support.people import OPERATOR
 from tests.test_query_counts import GROWING
 
-pytestmark = [pytest.mark.single, pytest.mark.needs_mariadb]
+pytestmark = [pytest.mark.heavy, pytest.mark.needs_mariadb]
 
 # A hundred thousand rows in long runs (`make test-long`), and a tenth in short ones.
 SIZES = Sizes(tenants=5000) if TIMES > 1 else Sizes(agents=10_000, rows=10_000, tenants=5000)
@@ -115,14 +115,12 @@ def passed_over(case: List) -> int:
 # ---- no list is left out
 
 
-@pytest.mark.embedded
 def test_every_list_of_the_api_is_read() -> None:
     read = {(case.surface, route_of(case)) for case in LISTS if case.surface in ("public", "internal")}
 
     assert read == {(surface, path) for surface, path, _grow in GROWING}
 
 
-@pytest.mark.embedded
 def test_every_filter_and_order_of_the_api_is_read() -> None:
     """Except a part of a name, which may be anywhere in the names of a tenant, and what chooses a page."""
     free = {"q", "page", "size", "page_size", "skip", "limit"}
@@ -136,7 +134,6 @@ def test_every_filter_and_order_of_the_api_is_read() -> None:
             assert names - free - read == set(), path
 
 
-@pytest.mark.embedded
 def test_every_list_filter_and_search_of_the_admin_is_read() -> None:
     for model, model_admin in admin.site._registry.items():
         assert isinstance(model_admin, OperatorAdmin)
@@ -148,6 +145,5 @@ def test_every_list_filter_and_search_of_the_admin_is_read() -> None:
         assert any(query.startswith("q=") for query in queries), path
 
 
-@pytest.mark.embedded
 def test_no_list_of_the_admin_counts_its_rows() -> None:
     assert not any(each.show_full_result_count or each.date_hierarchy for each in admin.site._registry.values())

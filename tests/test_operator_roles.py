@@ -168,6 +168,7 @@ def test_every_page_is_listed() -> None:
     assert set(names(admin.site.get_urls())) == listed
 
 
+@pytest.mark.heavy
 @roles
 def test_pages_open_and_forms_are_accepted_by_the_table(operator: Operator) -> None:
     found, expected = {}, {}
@@ -234,6 +235,7 @@ def test_operators_have_no_button_that_deactivates_them(operator: Operator) -> N
     assert "deactivate" not in dict(buttons_of(operator.get(url(operator.user, "change"))))
 
 
+@pytest.mark.heavy
 @roles
 def test_no_page_leads_to_one_that_the_role_may_not_open(operator: Operator) -> None:
     refused, seen, todo = {}, set(), ["/admin/"]

@@ -22,7 +22,7 @@ from tests.support.leaks import SECRET, Deployment
 from tests.support.people import PASSWORD
 from tests.support.server import ON_MARIADB, MaimServer
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.heavy]
 
 FACTORS = "/api/v1/auth/factors"
 DUMP = """

@@ -145,6 +145,7 @@ class TestStart:
         assert statuses == [200, 200, 200, 200]
 
 
+@pytest.mark.heavy
 class TestRecovery:
     @pytest.mark.parametrize("surface", ["public", "internal"])
     def test_killed_worker_is_restarted_each_time(self, restarting_server: MaimServer, surface: str) -> None:
@@ -220,6 +221,7 @@ class TestRecovery:
         assert served() == before + 8
 
 
+@pytest.mark.heavy
 class TestStop:
     def test_sigterm_lets_running_requests_finish(self, tmp_path: Path) -> None:
         maim = MaimServer(tmp_path, "maim_stop", serve=LONG_TIMEOUTS, DJANGO_SETTINGS_MODULE=SETTINGS)
@@ -326,6 +328,7 @@ def finish(connection: HTTPConnection) -> tuple[int, bytes]:
         return response.status, response.read()
 
 
+@pytest.mark.heavy
 class TestRunserver:
     @contextmanager
     def running(self, maim: MaimServer, *arguments: str) -> Iterator[None]:
@@ -401,6 +404,7 @@ def deployment() -> Iterator[Deployment]:
 ALL_HEALTHY = (200, {"api": "healthy", "database": "healthy", "cache": "healthy"})
 
 
+@pytest.mark.heavy
 class TestOutage:
     def test_server_recovers_when_the_database_comes_back(self, deployment: Deployment) -> None:
         maim = deployment.maim

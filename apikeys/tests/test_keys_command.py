@@ -500,7 +500,7 @@ def run(maim: MaimServer, *arguments: str, typed: str = "", **environment: str) 
     return Outcome(ended.returncode, ended.stdout, ended.stderr)
 
 
-@pytest.mark.single
+@pytest.mark.heavy
 class TestAsAProcess:
     """Tests that need a real process: exit codes and separate streams."""
 

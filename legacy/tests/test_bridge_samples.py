@@ -17,6 +17,8 @@ from legacy.tests.samples import Sample
 from tests.support.client import SurfaceClient
 from tests.support.old_bot import OldBot, differences
 
+pytestmark = pytest.mark.heavy
+
 
 def put_config(agent_id: str, config: dict[str, Any]) -> None:
     answer = SurfaceClient(INTERNAL).send("PUT", f"/api/v2/agents/{agent_id}/config?replace=true", config)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -15,6 +16,8 @@ from core.http.surfaces import INTERNAL, PUBLIC
 from legacy.tests.import_command import Run, import_from, verify
 from legacy.tests.samples import Sample
 from tests.support.client import SurfaceClient
+
+pytestmark = pytest.mark.heavy
 
 
 def test_every_active_user_signs_in(sample: Sample, imported: Run) -> None:
