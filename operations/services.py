@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from core import audit
+from core import audit, epoch
 from core.actor import Actor
-from core.db import delete_one_by_one, transactional
+from core.db import delete_one_by_one, transactional, transactional_and_propagated
 from core.errors import Conflict, Forbidden, Invalid
 from operations.access import OperationNotFound, kinds_for
 from operations.models import BulkOperation, Kind, Outcome
@@ -58,7 +58,7 @@ def start(*, actor: Actor, selection: Selection, typed: int | None = None) -> Bu
     return row
 
 
-@transactional
+@transactional_and_propagated
 def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
     """End an operation after the chunk that is under way. What is done stays.
 
@@ -74,6 +74,7 @@ def cancel(*, actor: Actor, operation: BulkOperation) -> BulkOperation:
     row.state, row.ended_at = row.State.CANCELLED, timezone.now()
     row.save(update_fields=["state", "ended_at"])
     after = {"state": row.state, "done": row.done}
+    epoch.invalidate()  # the last chunk may still be waiting for workers
     audit.record(actor=actor, action="operation.cancel", object_id=row.id, tenant_id=None, before=before, after=after)
     return row
 

@@ -3,7 +3,7 @@
 A worker claims an operation by a lease in its row, and changes a chunk of its objects in each transaction: the objects,
 their outcomes, the cursor and the lease commit together. So a chunk happens once, and an operation whose worker was
 killed goes on after its last chunk as soon as the lease is over. Each chunk waits once for the workers that verify
-keys.
+keys, and an operation is done after the wait of its last one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Worker:
         if claimed is None:
             return False
         try:
-            self._change_chunk(claimed)
+            if self._change_chunk(claimed):
+                self._finish(claimed)
         except Exception:
             self._count_failure(claimed)
             raise
@@ -79,33 +80,38 @@ class Worker:
         return True
 
     @transactional_and_propagated
-    def _change_chunk(self, operation_id: str) -> None:
+    def _change_chunk(self, operation_id: str) -> bool:
+        """Change the next chunk, and return when no worker answers from before it. Return whether it was the last."""
         row = self._lock(operation_id)
         if row is None:  # it was cancelled, or another worker has taken it over
-            return
+            return False
         change, selection = CHANGES[Kind(row.kind)], Selection.of(row)
         ids = selection.ids_after(row.cursor, change.chunk)
         outcomes = change.apply(row.actor, ids) if ids else []
         for outcome in outcomes:
             outcome.operation = row
         insert_all(outcomes)
-        self._save(row, outcomes, is_over=len(ids) < change.chunk)
+        self._save_progress(row, outcomes)
+        return len(ids) < change.chunk
+
+    @transactional
+    def _finish(self, operation_id: str) -> None:
+        row = self._lock(operation_id)
+        if row is not None:
+            _end(row, BulkOperation.State.DONE)
+            row.save(update_fields=["state", "ended_at"])
 
     def _lock(self, operation_id: str) -> BulkOperation | None:
         mine = BulkOperation.objects.filter(pk=operation_id, worker=self._name, state__in=BulkOperation.OPEN)
         return mine.select_for_update().first()
 
-    def _save(self, row: BulkOperation, outcomes: list[Outcome], *, is_over: bool) -> None:
+    def _save_progress(self, row: BulkOperation, outcomes: list[Outcome]) -> None:
         row.done += len(outcomes)
         row.refused += sum(outcome.result in Outcome.FAILED for outcome in outcomes)
         row.failures, row.problem, row.claimed_until = 0, "", timezone.now() + LEASE
         if outcomes:
             row.cursor = outcomes[-1].object_id
-        if is_over:
-            _end(row, BulkOperation.State.DONE)
-        row.save(
-            update_fields=["done", "refused", "failures", "problem", "claimed_until", "cursor", "state", "ended_at"]
-        )
+        row.save(update_fields=["done", "refused", "failures", "problem", "claimed_until", "cursor"])
 
     @transactional
     def _count_failure(self, operation_id: str) -> None:
