@@ -99,6 +99,9 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
         user.pending_email = None
     USER_FIELDS.assign(user, changes, skip=("email",))
     after = USER_FIELDS.audit_state(user)
+    # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
+    if settings.KEYS_OFF_WITH_OWNER and "is_active" in changes:
+        epoch.invalidate(user.id)
     if after == before:
         return user
     if before["is_active"] and not user.is_active:
@@ -111,8 +114,6 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     if not user.is_active:
         end_sessions(user)
         end_tokens(actor, user.personal_tokens.all())
-    if settings.KEYS_OFF_WITH_OWNER and user.is_active != before["is_active"]:
-        epoch.invalidate(user.id)
     audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
     return user
 
