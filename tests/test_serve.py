@@ -1,34 +1,26 @@
-"""The processes of `manage.py serve` and `runserver`: their start, recovery and stop."""
+"""The processes of `manage.py serve`: their start, recovery and stop."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import select
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import psutil
 import pytest
 
-from apikeys.keyformat import generate
-from core.http.surfaces import INTERNAL, PUBLIC
-from tests.support import processes
-from tests.support.deployment import own_dependencies
-from tests.support.http import get, http_client, is_healthy
-from tests.support.instances import WAIT, MariaDB, Redis, free_port, frozen, wait_until
-from tests.support.server import ROOT, SETTINGS, MaimServer
+from tests.support.http import get, is_healthy
+from tests.support.instances import WAIT, free_port, wait_until
+from tests.support.server import SETTINGS, MaimServer
+from tests.support.serving import has_ended, listens, process_tree, start_error
 
 pytestmark = pytest.mark.single
 
@@ -47,25 +39,6 @@ def restarting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maim
         yield maim
 
 
-def process_tree(maim: MaimServer) -> list[psutil.Process]:
-    """Return the supervisor and all its descendants."""
-    supervisor = psutil.Process(maim.pid)
-    return [supervisor, *supervisor.children(recursive=True)]
-
-
-def has_ended(process: psutil.Process) -> bool:
-    """Return whether a process has ended. Without an init process that reaps orphans, it stays a zombie."""
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def has_workers(maim: MaimServer, surface: str, number: int) -> bool:
     """Return whether as many workers have begun to serve, those that ended included."""
     return len(maim.workers(surface)) >= number
@@ -73,14 +46,6 @@ def has_workers(maim: MaimServer, surface: str, number: int) -> bool:
 
 def assert_free(port: int) -> None:
     socket.create_server(("127.0.0.1", port)).close()
-
-
-def start_error(maim: MaimServer, *command: str, status: int = 1, **environment: str) -> str:
-    """Run a command that must not start, and return its error, which is one line without a traceback."""
-    completed = processes.run(["manage.py", *command], {**maim.environment, **environment})
-    assert completed.returncode == status
-    assert "Traceback" not in completed.stderr
-    return completed.stderr.strip()
 
 
 class TestStart:
@@ -326,189 +291,3 @@ def finish(connection: HTTPConnection) -> tuple[int, bytes]:
     with closing(connection):
         response = connection.getresponse()
         return response.status, response.read()
-
-
-@pytest.mark.heavy
-class TestRunserver:
-    @contextmanager
-    def running(self, maim: MaimServer, *arguments: str) -> Iterator[None]:
-        command = [sys.executable, "manage.py", "runserver", "--noreload", "--skip-checks", *arguments]
-        with maim.log_path.open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=maim.environment, stdout=log, stderr=log)
-        try:
-            wait_until(lambda: is_healthy(maim.public) or is_healthy(maim.internal), "runserver answers")
-            yield
-        finally:
-            process.terminate()
-            process.wait(WAIT)
-
-    def test_serves_the_public_surface_by_default(self, tmp_path: Path) -> None:
-        maim = MaimServer(tmp_path, "maim_runserver")
-
-        with self.running(maim):
-            assert get(maim.public).json() == {"message": "Welcome to MaimWebBackend API"}
-            assert get(f"{maim.public}/static/admin/css/base.css").status_code == 200
-            assert not listens(maim.internal_port)
-
-    def test_serves_the_internal_surface_on_its_port(self, tmp_path: Path) -> None:
-        maim = MaimServer(tmp_path, "maim_runserver")
-
-        with self.running(maim, str(maim.internal_port)):
-            assert get(f"{maim.internal}/info").json()["name"] == "maim"
-            assert not listens(maim.public_port)
-
-    def test_refuses_a_port_that_belongs_to_no_surface(self, tmp_path: Path) -> None:
-        maim = MaimServer(tmp_path, "maim_runserver")
-        port = free_port()
-
-        error = start_error(maim, "runserver", "--noreload", str(port))
-
-        assert error == (
-            f"CommandError: Port {port} belongs to no surface; "
-            f"use {maim.public_port} (public) or {maim.internal_port} (internal)"
-        )
-
-
-def probe(url: str) -> httpx.Response:
-    """Send a request as an orchestrator does, which gives up long before the time-outs of the database."""
-    with http_client() as client:
-        return client.get(url, timeout=4)
-
-
-class Deployment(NamedTuple):
-    """A server with a database and a Redis of its own, which tests stop."""
-
-    maim: MaimServer
-    mariadb: MariaDB
-    redis: Redis
-
-    def ready(self) -> tuple[int, dict[str, str]]:
-        response = probe(f"{self.maim.internal}/ready")
-        return response.status_code, response.json()["services"]
-
-    def health(self) -> list[tuple[int, str]]:
-        """Return the status and the state of the database from each surface."""
-        found = [probe(f"{url}/health") for url in (self.maim.public, self.maim.internal)]
-        return [(response.status_code, response.json()["services"]["database"]) for response in found]
-
-
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[Deployment]:
-    with (
-        own_dependencies() as dependencies,
-        MaimServer(dependencies.directory, "maim_outage", **dependencies.environment()) as maim,
-    ):
-        yield Deployment(maim, dependencies.mariadb, dependencies.redis)
-
-
-ALL_HEALTHY = (200, {"api": "healthy", "database": "healthy", "cache": "healthy"})
-
-
-@pytest.mark.heavy
-class TestOutage:
-    def test_server_recovers_when_the_database_comes_back(self, deployment: Deployment) -> None:
-        maim = deployment.maim
-        with maim.client() as public, maim.client("internal") as internal:
-            public.post("/api/v1/auth/register", json=CREDENTIALS)
-            tokens = public.post("/api/v1/auth/login", json=CREDENTIALS).json()
-            public.headers["Authorization"] = f"Bearer {tokens['access_token']}"
-            requests = [
-                (public, "GET", "/api/v1/agents", None),
-                (public, "POST", "/api/v1/agents", {"name": "bot"}),
-                (public, "POST", "/api/v1/auth/login", CREDENTIALS),
-                (public, "POST", "/api/v1/auth/register", {"username": "bob", "password": "password123"}),
-                (public, "GET", "/api/v1/tenants", None),
-                (internal, "GET", "/api/v2/tenants", None),
-                (internal, "POST", "/api/v2/tenants", {"tenant_name": "x", "tenant_type": "personal"}),
-                (
-                    internal,
-                    "POST",
-                    "/api/v2/auth/validate-api-key",
-                    {"api_key": generate("tenant_" + "0" * 12, "agent_" + "0" * 12)},
-                ),
-                (internal, "POST", "/api/v1/usage/log", {"action": "chat"}),
-                (internal, "GET", "/api/v1/plugins/settings?tenant_id=x", None),
-            ]
-            assert deployment.ready() == ALL_HEALTHY
-
-            deployment.mariadb.kill()
-
-            for client, method, path, body in requests:
-                response = client.request(method, path, json=body)
-                assert response.status_code == 503, (path, response.text)
-                assert int(response.headers["Retry-After"]) > 0
-                assert response.json().get("error_code", response.json().get("code")) == "SYS_002"
-                speaks_v2 = "v2" in path or "usage" in path or "tenants" in path
-                assert ("execution_time" in response.json()) == speaks_v2, path
-                assert "MySQL" not in response.text
-                assert "127.0.0.1" not in response.text
-            assert deployment.ready() == (503, {**ALL_HEALTHY[1], "database": "unhealthy"})
-            wait_until(lambda: deployment.health() == [(200, "unhealthy")] * 2, "health tells of the database")
-
-            deployment.mariadb.start()
-
-            assert deployment.ready() == ALL_HEALTHY
-            wait_until(lambda: deployment.health() == [(200, "healthy")] * 2, "health recovers")
-            for client, method, path, body in requests:
-                assert client.request(method, path, json=body).status_code in (200, 404), path
-
-    def test_probes_answer_while_requests_wait_for_the_database_in_every_thread(self, deployment: Deployment) -> None:
-        maim = deployment.maim
-        with maim.client() as public:
-            public.post("/api/v1/auth/register", json={**CREDENTIALS, "username": "patient"})
-            tokens = public.post("/api/v1/auth/login", json={**CREDENTIALS, "username": "patient"}).json()
-        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-        requests = {
-            PUBLIC: (maim.public_port, "/api/v1/agents"),
-            INTERNAL: (maim.internal_port, "/api/v2/tenants"),
-        }
-        with ExitStack() as stack, frozen(deployment.mariadb):
-            waiting = []
-            for surface, (port, path) in requests.items():
-                for _ in range(surface.threads):
-                    connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=WAIT)))
-                    connection.request("GET", path, headers=headers)
-                    waiting.append(connection.sock)
-
-            wait_until(lambda: deployment.health() == [(200, "unhealthy")] * 2, "health tells of the database")
-            assert select.select(waiting, [], [], 0)[0] == [], "every request is still waiting"
-            for _ in range(3):
-                assert deployment.ready() == (503, {**ALL_HEALTHY[1], "database": "unhealthy"})
-                assert deployment.health() == [(200, "unhealthy")] * 2
-
-        wait_until(lambda: deployment.health() == [(200, "healthy")] * 2, "health recovers")
-        wait_until(lambda: deployment.ready() == ALL_HEALTHY, "the server is ready again")
-
-    def test_probes_that_wait_for_the_database_share_its_answer(self, deployment: Deployment) -> None:
-        with frozen(deployment.mariadb), ThreadPoolExecutor(100) as threads:
-            found = list(threads.map(lambda _: deployment.ready(), range(100)))
-
-        assert found == [(503, {**ALL_HEALTHY[1], "database": "unhealthy"})] * 100
-        wait_until(lambda: deployment.ready() == ALL_HEALTHY, "the server is ready again")
-
-    def test_admin_answers_503_while_the_database_is_away(self, deployment: Deployment) -> None:
-        with deployment.maim.client() as client:
-            assert client.get("/admin/login/").status_code == 200
-            credentials = {**CREDENTIALS, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
-            deployment.mariadb.kill()
-            try:
-                signing_in = client.post("/admin/login/", data=credentials)
-                client.cookies.set("sessionid", "x" * 32)
-                signed_in = client.get("/admin/")
-            finally:
-                deployment.mariadb.start()
-
-        for answer in (signing_in, signed_in):
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-            assert "The service is temporarily unavailable, try again shortly" in answer.text
-
-    def test_server_recovers_when_redis_comes_back(self, deployment: Deployment) -> None:
-        deployment.redis.kill()
-
-        assert deployment.ready() == (503, {**ALL_HEALTHY[1], "cache": "unhealthy"})
-        assert deployment.health() == [(200, "healthy")] * 2
-        assert get(f"{deployment.maim.internal}/api/v2/tenants").status_code == 200
-
-        deployment.redis.start()
-
-        assert deployment.ready() == ALL_HEALTHY

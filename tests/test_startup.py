@@ -17,7 +17,7 @@ from tests.support.http import get, is_healthy
 from tests.support.instances import WAIT, free_port, wait_until
 from tests.support.migrating import migrate_together, recorded_migrations
 from tests.support.server import ROOT, MaimServer
-from tests.test_serve import has_ended, listens, process_tree, start_error
+from tests.support.serving import has_ended, listens, process_tree, start_error
 
 pytestmark = pytest.mark.heavy
 
