@@ -122,7 +122,8 @@ def _renew(keys: Sequence[ImportedKey], *, actor: Actor) -> None:
     for imported in keys:
         others = imported.key.secrets.exclude(digest__in=digests.all_digests(imported.secret))
         others.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())).update(expires_at=timezone.now())
-        epoch.invalidate(imported.key.pk)
+    if keys:
+        epoch.invalidate(epoch.EVERYTHING)  # the old secrets, and the new ones, which workers may refuse as unknown
     _store_secrets([imported for imported in keys if not has_secret(imported.key, imported.secret)])
     recorded = [
         AuditChange(

@@ -11,9 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import User
 from agents.models import Agent, ConfigVersion, PluginSetting
 from apikeys.models import ApiKey
+from apikeys.tests.worker import Worker
+from apikeys.verification import EXPIRED, UNKNOWN, VALID
 from legacy.tests.clients import can_sign_in, verdict
 from legacy.tests.import_command import Run, import_from, verify
-from legacy.tests.old_databases import AGENT_ID, KEY_ID, TENANT_ID, USER_ID, OldDatabase
+from legacy.tests.old_databases import AGENT_ID, KEY_ID, TENANT_ID, USER_ID, OldDatabase, secret_of
 from tenants.models import Tenant
 from tests.support.tables import changed_tables, tables
 
@@ -42,6 +44,21 @@ def test_second_run_writes_nothing(old: OldDatabase, secret: str, tmp_path: Path
     assert [sql for sql in writes if "common_lock" not in sql] == []
     assert changed_tables(before, tables()) == set()
     assert again.counts("keys") == {"read": 1, "unchanged": 1}
+
+
+def test_new_secret_of_a_key_is_good_when_the_import_has_ended(
+    old: OldDatabase, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_from(old, tmp_path)
+    worker, new = Worker(monkeypatch), secret_of(TENANT_ID, AGENT_ID, 4711)
+    worker.renew()
+    assert (worker.code(secret), worker.code(new)) == (VALID, UNKNOWN), "the bot has it before the import"
+    old.update("api_keys", KEY_ID, api_key=new)
+
+    import_from(old, tmp_path)
+    worker.renew()
+
+    assert (worker.code(secret), worker.code(new)) == (EXPIRED, VALID)
 
 
 def test_later_run_imports_changes_of_the_old_system(old: OldDatabase, secret: str, tmp_path: Path) -> None:
