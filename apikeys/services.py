@@ -222,8 +222,19 @@ def report_found_key(*, actor: Actor, secret: str, where: str | None = None) -> 
     try:
         found = find_secret(secret)
     except KeyNotFound:
-        return
-    report_leak(actor=actor, secret=found, where=where)
+        _wait_as_for_a_leak()
+    else:
+        report_leak(actor=actor, secret=found, where=where)
+
+
+@transactional_and_propagated
+def _wait_as_for_a_leak() -> None:
+    """Wait for workers as long as `report_leak` does, so that the time does not tell whether there is a key.
+
+    If there was one until a moment ago, its deletion has taken effect then.
+    """
+    epoch.on_epoch(lambda _epoch: None)
+    epoch.invalidate()
 
 
 def _add_secret(key: ApiKey) -> str:

@@ -40,6 +40,10 @@ class Approvals(NamedTuple):
     approved: int | None  # the epoch that all workers have approved
     has_outdated: bool  # whether a row is at another server's epochs, or has not reached the epoch asked for
 
+    def include(self, number: int, server: Hashable) -> bool:
+        """Return whether all workers have approved this epoch of a server."""
+        return self.approved is not None and number <= self.approved and server == self.server
+
 
 def note(worker: str, reached: int, *, server: Hashable, is_vouched_for: bool) -> None:
     """Commit that a worker has dropped from its cache what changed up to an epoch, which it has read from `server`.
@@ -74,6 +78,18 @@ def read(expected: int = 0) -> Approvals:
 def _select_all() -> QuerySet[Approval, Any]:
     workers_approve = Epoch.objects.filter(pk=Epoch.ONLY).values("workers_approve")
     return Approval.objects.values_list("epoch", "server", Subquery(workers_approve))
+
+
+def wait_for_changes_of_others() -> None:
+    """Wait until no worker answers from before any change that has committed by now, whichever process made it.
+
+    It is for a result that tells of such a change, like that of a deletion which finds nothing to delete: the deletion
+    before it may still be waiting. Raise OperationalError where the server takes no writes.
+    """
+    with epoch.wait_for_workers() as wait:
+        newest, server = epoch.current(), primary.server()
+        if newest and not read().include(newest, server):
+            wait.require(newest)
 
 
 def delete_outdated(expected: int, server: Hashable) -> int:

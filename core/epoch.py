@@ -27,7 +27,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
 
@@ -42,8 +42,6 @@ POLL_SECONDS = 0.1
 PROPAGATION_SECONDS = LEASE_SECONDS * 1.04
 MAX_SUBJECTS = 1000
 KEPT_FOR = timedelta(hours=1)
-# A change may still be waiting if it is not older. Machines stamp changes by their own clocks, so it is much longer.
-RECENT = timedelta(seconds=2)
 
 EVERYTHING, NOTHING = "*", ""
 
@@ -165,18 +163,6 @@ def defer_wait() -> Iterator[Wait]:
         yield wait
     finally:
         _thread.wait = None
-
-
-def wait_for_recent_changes() -> None:
-    """Wait until no worker answers from before any change that has committed by now, in whatever process.
-
-    It is for a response from which a client concludes that an object is gone: the deletion may still be waiting.
-    """
-    recent = Invalidation.objects.filter(at__gte=timezone.now() - RECENT).exclude(subject=NOTHING)
-    newest: int | None = recent.aggregate(newest=Max("epoch"))["newest"]
-    if newest is not None:
-        with wait_for_workers() as wait:
-            wait.require(newest)
 
 
 @contextmanager

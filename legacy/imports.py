@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from apikeys.bulk_import import forget_unknown
-from core import epoch, locks
+from core import approvals, epoch, locks
 from core.actor import Actor
 from core.db import transactional_and_propagated, upsert_all
 from legacy.freshness import check_freshness, record_newest_rows
@@ -85,8 +85,10 @@ class _ImportRun:
                 if self._is_applied:
                     locks.renew(LOCK)
                 report.add(self._import_batch(tenant_ids))
-            if self._is_applied and report.outcomes["keys", Outcome.WRITTEN]:
-                forget_unknown()
+            if self._is_applied:
+                if report.outcomes["keys", Outcome.WRITTEN]:
+                    forget_unknown()
+                approvals.wait_for_changes_of_others()  # for what was imported already, or gone
         for importer in self._importers.all:
             importer.report_orphans(self._snapshot, report)
         return report

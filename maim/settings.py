@@ -69,6 +69,7 @@ PUBLIC_MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "core.http.propagation.PropagationMiddleware",
 ]
 MIDDLEWARE = [  # of the admin, which alone has sessions and forms
     *PUBLIC_MIDDLEWARE,
@@ -86,6 +87,7 @@ INTERNAL_URLCONF = "maim.urls_internal"
 INTERNAL_MIDDLEWARE = [
     "core.http.middleware.RequestContextMiddleware",
     "core.http.middleware.InternalSurfaceMiddleware",
+    "core.http.propagation.PropagationMiddleware",
 ]
 WSGI_APPLICATION = "maim.wsgi.application"
 APPEND_SLASH = False  # a trailing slash is optional, and never a redirect (docs/contract.md section 1)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from core import audit
+from core import audit, epoch
 from core.db import ensure_primary, transactional, transactional_and_propagated
 from core.prepared_writes import insert_all
 from operations.changes import CHANGES
@@ -85,6 +85,7 @@ class Worker:
         row = self._lock(operation_id)
         if row is None:  # it was cancelled, or another worker has taken it over
             return False
+        epoch.invalidate()  # also if all is so already: another request may have made the change a moment ago
         change, selection = CHANGES[Kind(row.kind)], Selection.of(row)
         ids = selection.ids_after(row.cursor, change.chunk)
         outcomes = change.apply(row.actor, ids) if ids else []

@@ -63,6 +63,9 @@ def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Non
     if role == Role.OWNER and user_id != row.owner_id:
         _hand_over(actor, row, user_id)
         return
+    # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
+    if role == Role.OWNER and settings.KEYS_OFF_WITH_OWNER:
+        epoch.invalidate(row.id)
     _check_no_owner(row, user_id, role)
     _store_and_notify(actor, row, _find_member(row, user_id) or _new_member(row, user_id), role)
 

@@ -62,7 +62,6 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "a heartbeat": (ACTIVITY, {}),
     "a heartbeat with unknown fields": (ACTIVITY, {"ttl": 5, "小明": [1]}),
     "a heartbeat with blanks around an id": (ACTIVITY, {"agent_id": " {agent} "}),
-    "a heartbeat of an archived agent": (ACTIVITY, {"agent_id": "{archived}", "ttl": 5}),
     "an entry": (USAGE, {"action": "chat"}),
     "an entry with everything": (
         USAGE,
@@ -85,6 +84,7 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "an entry with 8 KiB of details": (USAGE, {"action": "chat", "details": "小" * 2730}),
 }
 REFUSED: dict[str, tuple[str, Any]] = {
+    "a heartbeat of an archived agent": (ACTIVITY, {"agent_id": "{archived}"}),
     "a heartbeat of an unknown agent": (ACTIVITY, {"agent_id": "agent_000000000000"}),
     "a heartbeat in another tenant": (ACTIVITY, {"tenant_id": "tenant_000000000000"}),
     "a heartbeat for no time": (ACTIVITY, {"ttl_seconds": 0}),
@@ -133,9 +133,8 @@ def stored_rows() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("title", REFUSED)
 def test_refused_report_is_left_to_django_and_stores_nothing(agent: Agent, title: str) -> None:
     path, fields = REFUSED[title]
-    body = heartbeat(agent, **fields) if path == ACTIVITY else fields
 
-    assert reply_to(handler_of(path, body)) is None
+    assert reply_to(handler_of(path, body_of(path, fields, agent))) is None
     assert stored_rows() == []
 
 

@@ -7,11 +7,13 @@ from typing import Any, ClassVar, TypeVar
 
 from django.core.management.base import CommandError, CommandParser
 
+from core import approvals
 from core.actor import Actor, command_actor
 from core.changes import dry_run
 from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXIT_CODES, EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.output import Output
+from core.errors import DomainError
 from core.keyset import InvalidPosition, Page
 
 Options = dict[str, Any]
@@ -56,7 +58,7 @@ class SubcommandsCommand(MaimCommand):
         self.out = Output(self.stdout, self.stderr, has_colors=not options["no_color"])
         self.prepare()
         try:
-            options["handler"](options)
+            self._run(options)
         except InvalidPosition as error:
             raise CommandError(
                 "--after: take what the page before named as the next one", returncode=ExitCode.USAGE
@@ -68,6 +70,15 @@ class SubcommandsCommand(MaimCommand):
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
             raise CommandError(f"{named}{error.strerror or error}") from error
+
+    def _run(self, options: Options) -> None:
+        """Run the subcommand. If it is refused, wait first, because the refusal may tell of a change a moment ago."""
+        try:
+            options["handler"](options)
+        except (DomainError, CommandError):
+            if not options.get("dry_run"):
+                approvals.wait_for_changes_of_others()
+            raise
 
     def prepare(self) -> None:
         """Set up what the subcommands share, such as a lookup of what they name. `actor` and `out` are there."""

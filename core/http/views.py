@@ -44,20 +44,20 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import FormParser
-from rest_framework.permissions import SAFE_METHODS, AllowAny
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from core import epoch, idempotency
+from core import idempotency
 from core.actor import Actor, ActorKind, TokenGrant
-from core.errors import Forbidden, NotFound, ReadOnlyToken, Text
+from core.errors import Forbidden, ReadOnlyToken, Text
 from core.http import conditional, ignored_fields, pagination, preferences
 from core.http.fields import RequestSerializer
 from core.http.operations import JSON_LINES, operation_of
 from core.http.pagination import Page, Rows
-from core.http.problems import NOT_REACHABLE, Problem, problem_of
+from core.http.problems import Problem, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
 from core.http.rest import FormDataParser, StrictJSONParser
@@ -151,12 +151,6 @@ class BaseView(APIView):
         return idempotency.run_once(actor=self.actor, key=key, request=request, body=self.raw_data, operation=act)
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, NotFound) and self.request.method not in SAFE_METHODS:
-            # A second DELETE must not tell sooner than the first that the object is gone.
-            try:
-                epoch.wait_for_recent_changes()
-            except NOT_REACHABLE as error:
-                exc = error
         problem = problem_of(exc)
         if problem is None:
             raise exc

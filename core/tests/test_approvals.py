@@ -150,15 +150,6 @@ class TestWait:
         wait.end()
         assert wait.seconds_left == 0
 
-    def test_wait_for_recent_changes_is_for_their_epoch(self, waits: Waits) -> None:
-        change("key_1")
-        change("key_2")
-
-        with epoch.defer_wait() as wait:
-            epoch.wait_for_recent_changes()
-
-        assert wait.epoch == 2
-
     def test_wait_without_an_epoch_lasts_a_lease_whatever_follows(self, waits: Waits) -> None:
         with epoch.defer_wait() as wait:
             wait.require()
@@ -203,3 +194,50 @@ class TestUse:
 
         assert run("migrate", "common").endswith("manage.py approvals on")
         assert not approvals.are_used()
+
+
+@pytest.mark.usefixtures("things")
+class TestWaitForChangesOfOthers:
+    def test_it_lasts_as_long_as_the_wait_of_the_change(self, waits: Waits) -> None:
+        change("key_1")
+
+        approvals.wait_for_changes_of_others()
+
+        assert waits.seconds == [epoch.PROPAGATION_SECONDS] * 2
+
+    def test_it_is_for_the_newest_epoch(self, waits: Waits) -> None:
+        change("key_1")
+        change("key_2")
+
+        with epoch.defer_wait() as wait:
+            approvals.wait_for_changes_of_others()
+
+        assert (wait.epoch, wait.server) == (2, primary.server())
+
+    @pytest.mark.parametrize("reached", [1, 2])
+    def test_it_is_over_when_every_worker_has_approved(self, waits: Waits, reached: int) -> None:
+        with epoch.defer_wait():
+            change("key_1")
+            change("key_2")
+        note("a", 2)
+        note("b", reached)
+
+        approvals.wait_for_changes_of_others()
+
+        assert len(waits.seconds) == (0 if reached == 2 else 1)
+
+    def test_approval_on_another_server_does_not_end_it(self, waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
+        with epoch.defer_wait():
+            change("key_1")
+        note("a", 1)
+        servers = iter(["one", *["another"] * 5])
+        monkeypatch.setattr(primary, "server", lambda: next(servers))
+
+        approvals.wait_for_changes_of_others()
+
+        assert len(waits.seconds) == 1
+
+    def test_nothing_is_waited_for_before_the_first_change(self, waits: Waits) -> None:
+        approvals.wait_for_changes_of_others()
+
+        assert waits.seconds == []

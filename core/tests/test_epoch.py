@@ -283,41 +283,12 @@ class TestWaitForWorkers:
         assert invalidated() == [(1, "key_2")]
 
 
-class TestWaitForRecentChanges:
-    def test_waits_like_the_change_itself(self, waits: Waits) -> None:
-        change("key_1")
-
-        epoch.wait_for_recent_changes()
-
-        assert waits.seconds == [epoch.PROPAGATION_SECONDS] * 2
-
-    def test_does_not_wait_for_what_invalidated_nothing(self, waits: Waits) -> None:
-        @transactional
-        def publish() -> None:
-            epoch.on_epoch(lambda number: None)
-
-        publish()
-
-        epoch.wait_for_recent_changes()
-
-        assert (epoch.current(), waits.seconds) == (1, [])
-
-    def test_does_not_wait_for_changes_that_every_worker_has_seen(self, waits: Waits) -> None:
-        with travel(NOON, tick=False):
-            change("key_1")
-        with travel(NOON + epoch.RECENT + timedelta(seconds=1), tick=False):
-            epoch.wait_for_recent_changes()
-
-        assert len(waits.seconds) == 1
-
-
 class TestDeferWait:
     def test_changes_do_not_wait_themselves(self, waits: Waits) -> None:
         with epoch.defer_wait() as wait:
             change("key_1")
             with epoch.wait_for_workers():
                 change("key_2")
-            epoch.wait_for_recent_changes()
 
         assert waits.seconds == []
         assert wait.seconds_left == epoch.PROPAGATION_SECONDS

@@ -21,13 +21,13 @@ from apikeys import usage_log
 from apikeys.models import UsageLogEntry
 from apikeys.serializers.usage_log import UsageResponse
 from core.db import DATABASE_ERRORS, ensure_primary, retry_if_disconnected
-from core.errors import DomainError, NotFound
+from core.errors import DomainError
 from core.http import ignored_fields
 from core.http.fields import RequestSerializer
 from core.http.responses import ENVELOPE_LANGUAGE, envelope
 from internal_api.fastpath.base import Handler, Request
 from internal_api.fastpath.bodies import has_small_json, json_object
-from internal_api.fastpath.replies import Reply, error_reply, fault_reply, json_reply
+from internal_api.fastpath.replies import Reply, fault_reply, json_reply
 from internal_api.serializers import ActivityRequest, UsageRequest
 
 # Details of 8 KiB, in which each character of three bytes may be an escape of six, or each of four one of twelve.
@@ -60,7 +60,7 @@ class ReportHandler(Handler):
     @classmethod
     @abstractmethod
     def write(cls, reports: Sequence[dict[str, Any]]) -> Sequence[Any]:
-        """Write validated reports, all or none. Return for each the stored row, or the error to reply with."""
+        """Write validated reports, all or none. Return for each the stored row, or the error that refuses it."""
 
     @classmethod
     def message(cls) -> str:
@@ -95,13 +95,10 @@ class ReportHandler(Handler):
         return report
 
     def _reply(self, outcome: Any) -> Reply | None:
-        if isinstance(outcome, NotFound):
-            return None  # Django waits until nothing is answered from before a deletion
+        if isinstance(outcome, DomainError):
+            return None  # it may tell of a change for which the response has to wait (core.http.propagation)
         headers = {} if self._ignored_fields is None else {ignored_fields.HEADER: self._ignored_fields}
         try:
-            if isinstance(outcome, DomainError):
-                reply = error_reply(self.context, outcome)
-                return reply._replace(headers=[*reply.headers, *headers.items()])
             data = self.response_serializer.to_representation(outcome)
             document = envelope(
                 self.context, success=True, message=self.message(), data=data, tenant_id=outcome.tenant_id

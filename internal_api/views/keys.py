@@ -22,6 +22,7 @@ from apikeys.views.keys import (
     BaseKeySearchView,
     BaseKeysEnableView,
 )
+from core import approvals
 from core.http.operations import operation
 from core.http.views import InternalV2View
 from internal_api.key_auth import rejection
@@ -77,6 +78,7 @@ class LeakReportView(KeyAuthView):
         except MalformedKey:
             return self.respond_with(rejection(Verdict(MALFORMED)))
         except KeyNotFound:
+            approvals.wait_for_changes_of_others()  # it may have been deleted a moment ago
             return self.respond_with(rejection(Verdict(UNKNOWN)))
         leaked = report_leak(actor=self.actor, secret=stored, where=body.get("where"))
         data = {

@@ -79,12 +79,7 @@ class ApprovalWatch:
 
 
 def _is_approved(wait: Wait, found: Approvals) -> bool:
-    return (
-        wait.epoch is not None
-        and found.approved is not None
-        and wait.epoch <= found.approved
-        and wait.server == found.server
-    )
+    return wait.epoch is not None and found.include(wait.epoch, wait.server)
 
 
 def _look(overdue: Wait | None, *, nudge: bool) -> Approvals | None:

@@ -174,6 +174,7 @@ class TestFirstApply:
     def test_secrets_survive_ctrl_c_after_the_commit(
         self, apply: Apply, secrets: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("core.approvals.wait_for_changes_of_others", lambda: None)
         monkeypatch.setattr("core.epoch.Wait.seconds_left", property(Mock(side_effect=KeyboardInterrupt)))
 
         with pytest.raises(KeyboardInterrupt):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from core import approvals
 from core.actor import Actor, command_actor
 from core.commands.base import MaimCommand
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
@@ -79,6 +80,8 @@ class Command(MaimCommand):
         is_issuing = options["secrets_file"] is not None or options["secrets_to"] is not None
         declared = declaration.read(_read(options["file"]), os.environ)
         plan = make_plan(declared, actor=actor, prune=options["prune"], issue=is_issuing)
+        if not options["check"] and not options["dry_run"]:
+            approvals.wait_for_changes_of_others()  # what is as the file has it may have been changed a moment ago
         if not options["json"]:
             self._show(plan, options["file"])
         if plan.changes and not options["check"]:
