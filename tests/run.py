@@ -35,9 +35,9 @@ from tests.support.instances import MariaDB, Redis
 ON_SQLITE, ON_MARIADB = "embedded and not single and not heavy", "not embedded and not single and not heavy"
 EMBEDDED, SINGLE, HEAVY = "embedded", "single", "heavy"
 HEAVY_ON_SQLITE, HEAVY_ON_MARIADB = "heavy and embedded", "heavy and not embedded"
-ONCE = "single and not heavy"
+ALONE = "single and not heavy"
 # Of tests that were named, heavy ones run as well.
-NAMED_ON_SQLITE, NAMED_ONCE = "not single and (embedded or not heavy)", "single or (heavy and not embedded)"
+NAMED_ON_SQLITE, NAMED_ALONE = "not single and (embedded or not heavy)", "single or (heavy and not embedded)"
 # The passes of heavy tests, which wait for servers more than they compute.
 HEAVY_PASSES = 3
 NO_TESTS = 5  # pytest's exit code
@@ -108,7 +108,7 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
         ]
     if arguments:
         plans = [Plan("SQLite", arguments, NAMED_ON_SQLITE, has_servers=False, may_be_empty=True)]
-        once = [Plan("MariaDB and Redis, once", arguments, NAMED_ONCE, may_be_empty=True)]
+        alone = [Plan("MariaDB and Redis alone", arguments, NAMED_ALONE, may_be_empty=True)]
     else:
         first, second = parts_of(EMBEDDED, 2)
         plans = [
@@ -116,9 +116,9 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
             Plan("SQLite, second part", second, ON_SQLITE, has_servers=False, niceness=NICENESS),
         ]
         first, second = parts_of(SINGLE, 2)
-        once = [
-            Plan("MariaDB and Redis, once, first part", first, ONCE),
-            Plan("MariaDB and Redis, once, second part", second, ONCE),
+        alone = [
+            Plan("MariaDB and Redis alone, first part", first, ALONE),
+            Plan("MariaDB and Redis alone, second part", second, ALONE),
         ]
     is_named = bool(arguments)
     if on_given_servers:
@@ -126,7 +126,7 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
         return [*plans, Plan("MariaDB and Redis", arguments, chosen, may_be_empty=is_named)]
     return [
         *plans,
-        *once,
+        *alone,
         Plan("MariaDB and Redis", arguments, ON_MARIADB, niceness=NICENESS, may_be_empty=is_named),
     ]
 
