@@ -170,6 +170,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         keep_migrated(connection)
 
 
+@pytest.fixture
+def propagation_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of each wait for workers in this process, recorded without waiting."""
+    waits: list[float] = []
+    monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60.0)
+    monkeypatch.setattr("core.epoch.time.sleep", waits.append)
+    return waits
+
+
 @pytest.fixture(autouse=True)
 def _in_english() -> Iterator[None]:
     """English at the start of every test, because a request before may have left another language in the thread."""

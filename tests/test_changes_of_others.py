@@ -20,7 +20,7 @@ from agents.models import Agent
 from apikeys import services as keys
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey
-from core import approvals, epoch, sealing
+from core import approvals, sealing
 from operations import services as operations
 from operations.models import Kind
 from operations.tests.work import start, work_off
@@ -52,12 +52,9 @@ class Told:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+def told(propagation_waits: list[float]) -> Told:
     """The waits of this test."""
-    seconds: list[float] = []
-    monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60.0)
-    monkeypatch.setattr("core.epoch.time.sleep", seconds.append)
-    return Told(seconds)
+    return Told(propagation_waits)
 
 
 @pytest.fixture

@@ -393,12 +393,8 @@ class TestForgettingTheUnknown:
         assert worker.engine.verify_cached(VerificationRequest(data.secret)) is None
         assert worker.code(data.secret) == VALID
 
-    def test_it_returns_when_no_worker_answers_from_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        waits: list[float] = []
-        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60)
-        monkeypatch.setattr("core.epoch.time.sleep", waits.append)
-
+    def test_it_returns_when_no_worker_answers_from_before(self, propagation_waits: list[float]) -> None:
         forget_unknown()
 
-        assert len(waits) == 1
+        assert len(propagation_waits) == 1
         assert invalidated() == [epoch.EVERYTHING]

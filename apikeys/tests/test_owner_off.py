@@ -11,7 +11,6 @@ from accounts.bulk_import import import_users
 from accounts.models import User
 from apikeys.tests.worker import Worker, queries
 from apikeys.verification import NOT_ACTIVE, VALID
-from core import epoch
 from core.db import RowUpdate
 from tenants.bulk_import import give_to_owners
 from tenants.models import Tenant
@@ -50,17 +49,13 @@ class TestKeysOff:
         assert codes == [VALID, NOT_ACTIVE, VALID]
 
     def test_second_deactivation_waits_as_long_as_the_first(
-        self, alice: Person, monkeypatch: pytest.MonkeyPatch
+        self, alice: Person, propagation_waits: list[float]
     ) -> None:
         """The first may still be waiting for workers."""
-        waits = list[float]()
-        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60.0)
-        monkeypatch.setattr("core.epoch.time.sleep", waits.append)
-
         switch(alice, False)
         switch(alice, False)
 
-        assert len(waits) == 2
+        assert len(propagation_waits) == 2
 
     def test_import_that_deactivates_the_owner_counts(self, worker: Worker, alice: Person, secret: str) -> None:
         assert worker.code(secret) == VALID

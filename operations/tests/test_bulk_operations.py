@@ -36,12 +36,9 @@ State, Result = BulkOperation.State, Outcome.Result
 
 
 def test_all_keys_of_an_agent_are_disabled_with_one_wait_a_chunk(
-    agent: Agent, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+    agent: Agent, small_chunks: None, propagation_waits: list[float]
 ) -> None:
     other = make_key(make_agent(agent.tenant)).secret
-    waits = list[float]()
-    monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60.0)
-    monkeypatch.setattr("core.epoch.time.sleep", waits.append)
     row = start(Kind.DISABLE_KEYS, agent_id=agent.pk)
     assert (row.state, row.total) == (State.WAITING, 5)
 
@@ -50,7 +47,7 @@ def test_all_keys_of_an_agent_are_disabled_with_one_wait_a_chunk(
     assert (row.state, row.done, row.refused) == (State.DONE, 5, 0)
     assert ApiKey.unscoped.filter(agent=agent, status=KeyStatus.DISABLED).count() == 5
     assert set(results(row).values()) == {Result.DONE}
-    assert len(waits) == 3, "for two, two and one key"
+    assert len(propagation_waits) == 3, "for two, two and one key"
     assert code_of(other) == "VALID"
 
 

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from agents.models import Agent
 from apikeys.models import ApiKey
-from core import epoch
 from core.actor import Actor
 from core.errors import Conflict
 from core.models import AuditEntry
@@ -174,14 +173,12 @@ def test_cancelled_operation_stops_after_its_chunk(agent: Agent, small_chunks: N
 
 
 def test_operation_is_cancelled_when_no_worker_answers_from_before_its_last_chunk(
-    agent: Agent, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+    agent: Agent, small_chunks: None, propagation_waits: list[float]
 ) -> None:
     row = start(Kind.DISABLE_KEYS, agent_id=agent.pk)
     Worker().work()
-    waits = list[float]()
-    monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60.0)
-    monkeypatch.setattr("core.epoch.time.sleep", waits.append)
+    propagation_waits.clear()
 
     services.cancel(actor=OPERATOR, operation=row)
 
-    assert len(waits) == 1
+    assert len(propagation_waits) == 1
