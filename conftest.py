@@ -47,9 +47,11 @@ _MODULE_MARK = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILI
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip the modules without a test for this pass of tests/run.py, because importing them takes long."""
     chosen: str = config.option.markexpr
-    if chosen not in (run.ON_SQLITE, run.ON_MARIADB, run.NAMED_ALONE) or not collection_path.match("test_*.py"):
+    if chosen not in (run.ON_SQLITE, run.DATABASE_DEPENDENT, run.NAMED_ONLY_ON_MARIADB) or not collection_path.match(
+        "test_*.py"
+    ):
         return None
-    if chosen == run.NAMED_ALONE:
+    if chosen == run.NAMED_ONLY_ON_MARIADB:
         left_out = not any(run.has_mark(collection_path, mark) for mark in (run.SINGLE, run.HEAVY))
     elif chosen == run.ON_SQLITE:
         left_out = not run.has_mark(collection_path, run.EMBEDDED)

@@ -233,8 +233,7 @@ def _wait_as_for_a_leak() -> None:
 
     If there was one until a moment ago, its deletion has taken effect then.
     """
-    epoch.on_epoch(lambda _epoch: None)
-    epoch.invalidate()
+    epoch.invalidate(epoch.NOTHING)
 
 
 def _add_secret(key: ApiKey) -> str:

@@ -40,7 +40,7 @@ class Approvals(NamedTuple):
     approved: int | None  # the epoch that all workers have approved
     has_outdated: bool  # whether a row is at another server's epochs, or has not reached the epoch asked for
 
-    def include(self, number: int, server: Hashable) -> bool:
+    def covers(self, number: int, server: Hashable) -> bool:
         """Return whether all workers have approved this epoch of a server."""
         return self.approved is not None and number <= self.approved and server == self.server
 
@@ -88,7 +88,7 @@ def wait_for_changes_of_others() -> None:
     """
     with epoch.wait_for_workers() as wait:
         newest, server = epoch.current(), primary.server()
-        if newest and not read().include(newest, server):
+        if newest and not read().covers(newest, server):
             wait.require(newest)
 
 

@@ -81,7 +81,7 @@ class Worker:
 
     @transactional_and_propagated
     def _change_chunk(self, operation_id: str) -> bool:
-        """Change the next chunk, and return when no worker answers from before it. Return whether it was the last."""
+        """Change the next chunk, and wait until that has propagated. Return whether it was the last."""
         row = self._lock(operation_id)
         if row is None:  # it was cancelled, or another worker has taken it over
             return False

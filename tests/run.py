@@ -32,12 +32,12 @@ from tests.support.haproxy import HAProxy
 from tests.support.instances import MariaDB, Redis
 
 # What each pass chooses, by marks.
-ON_SQLITE, ON_MARIADB = "embedded and not single and not heavy", "not embedded and not single and not heavy"
+ON_SQLITE, DATABASE_DEPENDENT = "embedded and not single and not heavy", "not embedded and not single and not heavy"
 EMBEDDED, SINGLE, HEAVY = "embedded", "single", "heavy"
 HEAVY_ON_SQLITE, HEAVY_ON_MARIADB = "heavy and embedded", "heavy and not embedded"
-ALONE = "single and not heavy"
+SINGLE_ON_MARIADB = "single and not heavy"
 # Of tests that were named, heavy ones run as well.
-NAMED_ON_SQLITE, NAMED_ALONE = "not single and (embedded or not heavy)", "single or (heavy and not embedded)"
+NAMED_ON_SQLITE, NAMED_ONLY_ON_MARIADB = "not single and (embedded or not heavy)", "single or (heavy and not embedded)"
 # The passes of heavy tests, which wait for servers more than they compute.
 HEAVY_PASSES = 3
 NO_TESTS = 5  # pytest's exit code
@@ -100,7 +100,7 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
         (files,) = parts_of(HEAVY, 1)
         return [
             Plan("SQLite, heavy", files, HEAVY_ON_SQLITE, has_servers=False),
-            Plan("SQLite, what depends on the database", [], ON_MARIADB, has_servers=False),
+            Plan("SQLite, what depends on the database", [], DATABASE_DEPENDENT, has_servers=False),
             *(
                 Plan(f"MariaDB and Redis, heavy, {number} of {len(parts)}", part, HEAVY_ON_MARIADB)
                 for number, part in enumerate(parts, 1)
@@ -108,7 +108,7 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
         ]
     if arguments:
         plans = [Plan("SQLite", arguments, NAMED_ON_SQLITE, has_servers=False, may_be_empty=True)]
-        alone = [Plan("MariaDB and Redis alone", arguments, NAMED_ALONE, may_be_empty=True)]
+        only_on_mariadb = [Plan("MariaDB and Redis only", arguments, NAMED_ONLY_ON_MARIADB, may_be_empty=True)]
     else:
         first, second = parts_of(EMBEDDED, 2)
         plans = [
@@ -116,9 +116,9 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
             Plan("SQLite, second part", second, ON_SQLITE, has_servers=False, niceness=NICENESS),
         ]
         first, second = parts_of(SINGLE, 2)
-        alone = [
-            Plan("MariaDB and Redis alone, first part", first, ALONE),
-            Plan("MariaDB and Redis alone, second part", second, ALONE),
+        only_on_mariadb = [
+            Plan("MariaDB and Redis only, first part", first, SINGLE_ON_MARIADB),
+            Plan("MariaDB and Redis only, second part", second, SINGLE_ON_MARIADB),
         ]
     is_named = bool(arguments)
     if on_given_servers:
@@ -126,8 +126,8 @@ def plans_of(arguments: list[str], *, on_given_servers: bool) -> list[Plan]:
         return [*plans, Plan("MariaDB and Redis", arguments, chosen, may_be_empty=is_named)]
     return [
         *plans,
-        *alone,
-        Plan("MariaDB and Redis", arguments, ON_MARIADB, niceness=NICENESS, may_be_empty=is_named),
+        *only_on_mariadb,
+        Plan("MariaDB and Redis", arguments, DATABASE_DEPENDENT, niceness=NICENESS, may_be_empty=is_named),
     ]
 
 

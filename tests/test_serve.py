@@ -22,8 +22,6 @@ from tests.support.instances import WAIT, free_port, wait_until
 from tests.support.server import SETTINGS, MaimServer
 from tests.support.serving import has_ended, listens, process_tree, start_error
 
-pytestmark = pytest.mark.single
-
 CREDENTIALS = {"username": "alice", "password": "password123"}
 JSON = {"Content-Type": "application/json"}
 REDIS_URL = os.environ.get("REDIS_URL", "")
@@ -48,6 +46,7 @@ def assert_free(port: int) -> None:
     socket.create_server(("127.0.0.1", port)).close()
 
 
+@pytest.mark.single
 class TestStart:
     def test_each_surface_serves_its_own_routes(self, server: MaimServer) -> None:
         with server.client() as public, server.client("internal") as internal:

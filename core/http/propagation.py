@@ -9,7 +9,7 @@ from rest_framework.permissions import SAFE_METHODS
 
 from core import approvals
 
-# Refusals because of what there is, or is no longer.
+# The statuses of refusals that can reveal the change of another request.
 _STATUSES = frozenset({404, 409, 410, 412})
 
 
@@ -32,6 +32,6 @@ class PropagationMiddleware:
 
 
 def _may_tell_of_a_change(request: HttpRequest, response: HttpResponse) -> bool:
-    if request.method in SAFE_METHODS or request.resolver_match is None:
+    if request.method in SAFE_METHODS or request.resolver_match is None:  # without a view, nothing was looked up
         return False
     return response.status_code in _STATUSES or request.path_info.startswith("/admin/")

@@ -79,7 +79,7 @@ class ApprovalWatch:
 
 
 def _is_approved(wait: Wait, found: Approvals) -> bool:
-    return wait.epoch is not None and found.include(wait.epoch, wait.server)
+    return wait.epoch is not None and found.covers(wait.epoch, wait.server)
 
 
 def _look(overdue: Wait | None, *, nudge: bool) -> Approvals | None:

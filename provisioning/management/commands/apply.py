@@ -81,7 +81,7 @@ class Command(MaimCommand):
         declared = declaration.read(_read(options["file"]), os.environ)
         plan = make_plan(declared, actor=actor, prune=options["prune"], issue=is_issuing)
         if not options["check"] and not options["dry_run"]:
-            approvals.wait_for_changes_of_others()  # what is as the file has it may have been changed a moment ago
+            approvals.wait_for_changes_of_others()  # what matches the file may have been changed a moment ago
         if not options["json"]:
             self._show(plan, options["file"])
         if plan.changes and not options["check"]:
