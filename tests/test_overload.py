@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from typing import Any
 
+import psutil
 import pytest
 
 from core.http.surfaces import INTERNAL, Surface
@@ -142,6 +144,109 @@ def every_thread_busy(maim: MaimServer, mariadb: MariaDB, surface: Surface = INT
             connection.request("GET", "/api/v2/tenants")
         wait_until(lambda: exchange(maim.internal_port, "GET", "/info").status == 503, "every thread is busy")
         yield
+
+
+@contextmanager
+def overloaded(maim: MaimServer, mariadb: MariaDB) -> Iterator[None]:
+    """Let requests wait behind a hanging database, so that others are refused at once."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            exchange(maim.internal_port, "GET", "/api/v2/tenants")
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    with every_thread_busy(maim, mariadb):
+        for thread in threads:
+            thread.start()
+        yield
+        over.set()
+    for thread in threads:
+        thread.join()
+
+
+def status_on(connection: HTTPConnection, path: str, body: Any = None) -> int:
+    """Send a request on a connection: a POST if it has a body, else a GET."""
+    if body is None:
+        connection.request("GET", path)
+    else:
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    with connection.getresponse() as response:
+        response.read()
+    return response.status
+
+
+def shedder_of(maim: MaimServer) -> psutil.Process:
+    """Return the shedder of the internal surface's worker."""
+    [shedder] = psutil.Process(maim.workers("internal")[-1]).children()
+    return shedder
+
+
+def is_shed(maim: MaimServer, connection: HTTPConnection) -> bool:
+    """Return whether the shedder has the connection."""
+    ports = {each.raddr.port for each in shedder_of(maim).net_connections("tcp") if each.raddr}
+    return connection.sock is not None and connection.sock.getsockname()[1] in ports
+
+
+def shed_connection(maim: MaimServer, stack: ExitStack) -> HTTPConnection:
+    """Return a connection that was refused requests, and that the shedder has now."""
+    connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", maim.internal_port, timeout=WAIT)))
+
+    def is_refused_at_once() -> bool:
+        assert status_on(connection, "/api/v2/tenants") == 503
+        return is_shed(maim, connection)
+
+    wait_until(is_refused_at_once, "the shedder has the connection")
+    return connection
+
+
+class TestShedding:
+    def test_refused_connection_is_served_again(self, hanging: tuple[MaimServer, MariaDB]) -> None:
+        maim, mariadb = hanging
+        with ExitStack() as stack:
+            with overloaded(maim, mariadb):
+                refused, probing, parsing = (shed_connection(maim, stack) for _ in range(3))
+                assert status_on(refused, "/api/v2/tenants") == 503
+                assert status_on(probing, "/health") == 200
+                assert status_on(parsing, "/api/v2/auth/parse-api-key", {"api_key": "mmc_none"}) == 200
+                assert not is_shed(maim, probing)
+                assert not is_shed(maim, parsing)
+            wait_until(lambda: status_on(refused, "/api/v2/tenants") == 200, "threads are free")
+            for each in (probing, parsing):
+                assert status_on(each, "/api/v2/tenants") == 200
+
+    def test_its_refusals_are_counted(self, hanging: tuple[MaimServer, MariaDB]) -> None:
+        maim, mariadb = hanging
+
+        def number() -> int:
+            metrics = exchange(maim.internal_port, "GET", "/metrics").body.decode()
+            counts = re.findall(
+                r'^maim_http_requests_total{method="DELETE",.*status="503"} (\S+)$', metrics, re.MULTILINE
+            )
+            return sum(int(float(count)) for count in counts)
+
+        with ExitStack() as stack:
+            with overloaded(maim, mariadb):
+                connection = shed_connection(maim, stack)
+                for _ in range(20):
+                    connection.request("DELETE", "/api/v2/tenants/none")
+                    with connection.getresponse() as response:
+                        response.read()
+                    assert response.status == 503
+            wait_until(lambda: number() == 20, "they are in the metrics")
+
+    def test_worker_goes_on_without_its_shedder(self, hanging: tuple[MaimServer, MariaDB]) -> None:
+        maim, mariadb = hanging
+        with ExitStack() as stack:
+            with overloaded(maim, mariadb):
+                lost = shed_connection(maim, stack)
+                shedder_of(maim).kill()
+                wait_until(lambda: "the shedder of this worker has ended" in maim.log, "the worker notices")
+                with pytest.raises((RemoteDisconnected, ConnectionResetError)):
+                    status_on(lost, "/api/v2/tenants")
+                kept = stack.enter_context(closing(HTTPConnection("127.0.0.1", maim.internal_port, timeout=WAIT)))
+                assert {status_on(kept, "/api/v2/tenants") for _ in range(3)} == {503}
+            wait_until(lambda: status_on(kept, "/api/v2/tenants") == 200, "threads are free")
 
 
 class TestQueue:

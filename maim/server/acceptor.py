@@ -15,6 +15,17 @@ MAX_AT_ONCE = 64
 _RETRY_SECONDS = 1.0
 
 
+_connecting: set[asyncio.Task[object]] = set()  # the event loop holds none itself
+
+
+def connect(client: socket, make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+    """Serve a connected socket by a protocol on the running event loop."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(loop.connect_accepted_socket(make_protocol, client))
+    _connecting.add(task)
+    task.add_done_callback(_connecting.discard)
+
+
 class Acceptor:
     """The connections of a listening socket on the running event loop, each with a protocol of `make_protocol`.
 
@@ -25,7 +36,6 @@ class Acceptor:
     def __init__(self, listener: socket, make_protocol: Callable[[], asyncio.Protocol]) -> None:
         self._listener, self._make_protocol = listener, make_protocol
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[object]] = set()  # the event loop holds none itself
         self._again: asyncio.TimerHandle | None = None
         listener.setblocking(False)
         self._loop.add_reader(listener, self._accept)
@@ -51,6 +61,4 @@ class Acceptor:
                 self._loop.remove_reader(self._listener)
                 self._again = self._loop.call_later(_RETRY_SECONDS, self._loop.add_reader, self._listener, self._accept)
                 return
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make_protocol, client))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            connect(client, self._make_protocol)

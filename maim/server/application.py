@@ -62,6 +62,11 @@ class Application:
             return None
         return self._reply_at_once(exchange)
 
+    @property
+    def room(self) -> int:
+        """The number of requests for threads that may come now before the next is refused."""
+        return self._threads.room
+
     def _reply_at_once(self, request: Request) -> Reply | None:
         if self._threads.is_overloaded:
             return refuse(self._surface, request, Busy)

@@ -19,6 +19,7 @@ from maim.server import worker
 from maim.server.acceptor import BACKLOG
 from maim.server.connections import worker_limit
 from maim.server.http1 import HttpServer
+from maim.server.shedding.shedder import Shedder
 from maim.server.worker import STOP_SIGNALS
 
 log = logging.getLogger("maim.server")
@@ -75,12 +76,14 @@ def _end(workers: list[BaseProcess], deadline: float) -> None:
 
 def _work(surface: Surface, listener: socket.socket) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
+    shedder = Shedder(surface)  # forked, so before any thread
     application = worker.prepare(surface)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     application.start(loop)
     server = HttpServer(
         application,
+        shedder,
         port=surface.bind.port,
         timeout=settings.REQUEST_TIMEOUT_SECONDS,
         max_body_bytes=settings.MAX_BODY_BYTES,

@@ -19,11 +19,12 @@ from typing import cast
 import httptools
 
 from internal_api.fastpath import Headers
-from maim.server.acceptor import Acceptor
+from maim.server.acceptor import Acceptor, connect
 from maim.server.application import Application
 from maim.server.connections import REFUSED_AT_ONCE
 from maim.server.exchange import Exchange, Peer, refusal
 from maim.server.refusal_pace import RefusalPace
+from maim.server.shedding.shedder import Shedder
 
 log = logging.getLogger("maim.server")
 
@@ -55,13 +56,22 @@ class HttpServer:
     """The server of one worker.
 
     A request's head and its body may take `timeout` seconds each, and a connection may be idle as long. While
-    there are more than `max_connections`, all requests but probes are refused.
+    there are more than `max_connections`, all requests but probes are refused. The shedder, if there is one, has
+    connections on which a request was refused.
     """
 
     def __init__(
-        self, application: Application, *, port: int, timeout: float, max_body_bytes: int, max_connections: int
+        self,
+        application: Application,
+        shedder: Shedder | None = None,
+        *,
+        port: int,
+        timeout: float,
+        max_body_bytes: int,
+        max_connections: int,
     ) -> None:
-        self.application, self.port, self.max_body_bytes = application, str(port), max_body_bytes
+        self.application, self.shedder = application, shedder
+        self.port, self.max_body_bytes = str(port), max_body_bytes
         self.is_stopping = False
         self.connections: set[Connection] = set()
         self.refusal_pace = RefusalPace()
@@ -70,11 +80,15 @@ class HttpServer:
     async def serve(self, listener: socket, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, and then until all requests under way are answered, or DRAIN_SECONDS over."""
         loop = asyncio.get_running_loop()
+        if self.shedder is not None:
+            self.shedder.start(self)
         acceptor = Acceptor(listener, lambda: Connection(self))
         watch = loop.create_task(self._watch())
         await stopping.wait()
         self.is_stopping = True
         acceptor.close()
+        if self.shedder is not None:
+            self.shedder.stop()
         for connection in [*self.connections]:
             connection.close_if_idle()
         deadline = perf_counter() + DRAIN_SECONDS
@@ -87,17 +101,30 @@ class HttpServer:
     @property
     def keeps_connections(self) -> bool:
         """True while there are so few connections that they stay open after a response."""
-        return not self.is_stopping and len(self.connections) < self._max_connections * KEPT_BELOW
+        return not self.is_stopping and self._number_of_connections < self._max_connections * KEPT_BELOW
 
     @property
     def has_too_many_connections(self) -> bool:
         """True while there are more connections than are served."""
-        return len(self.connections) > self._max_connections
+        return self._number_of_connections > self._max_connections
 
     @property
     def accepts_newest(self) -> bool:
         """True if the newest connection, which is counted already, may get a response."""
-        return not self.is_stopping and len(self.connections) <= self._max_connections + REFUSED_AT_ONCE
+        return not self.is_stopping and self._number_of_connections <= self._max_connections + REFUSED_AT_ONCE
+
+    @property
+    def room(self) -> int:
+        """The number of requests for threads that may come now before the next is refused."""
+        return self.application.room
+
+    def take_back(self, client: socket, data: bytes, *, may_be_shed: bool) -> None:
+        """Serve a connection that the shedder had, and first the request of which `data` was read."""
+        connect(client, lambda: Connection(self, data, may_be_shed=may_be_shed))
+
+    @property
+    def _number_of_connections(self) -> int:
+        return len(self.connections) + (self.shedder.held if self.shedder is not None else 0)
 
     async def _watch(self) -> None:
         """Time out bodies, close idle connections, and limit the responses that are held, every now and then."""
@@ -120,15 +147,18 @@ class HttpServer:
 
 
 class Connection(asyncio.Protocol):
-    """A client's connection, whose requests are answered one after the other."""
+    """A client's connection, whose requests are answered one after the other.
 
-    def __init__(self, server: HttpServer) -> None:
+    `data` was read from it before. `may_be_shed` tells whether it may be handed to the shedder.
+    """
+
+    def __init__(self, server: HttpServer, data: bytes = b"", *, may_be_shed: bool = True) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self.peer, self.port = Peer("", 0), server.port
         self.max_body_bytes = server.max_body_bytes
-        self._unparsed = _NOTHING
+        self._unparsed = memoryview(data)
         # The head that is arriving, and then the request whose body is.
         self._target, self._headers, self._received = b"", list[tuple[bytes, bytes]](), 0
         self._has_begun_head = False
@@ -142,6 +172,7 @@ class Connection(asyncio.Protocol):
         self.unwritten = 0  # the bytes of responses that the client had not taken at the last look
         self._can_write, self._is_reading, self._has_eof, self._is_ended = True, True, False, False
         self._is_paused = False
+        self._may_be_shed, self._was_refused = may_be_shed, False
 
     @property
     def keeps_connections(self) -> bool:
@@ -199,6 +230,8 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self.peer = Peer(*peer[:2])
+            if self._unparsed:
+                asyncio.get_running_loop().call_soon(self._advance)  # not before the transport is ready
 
     def data_received(self, data: bytes) -> None:
         self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
@@ -327,6 +360,22 @@ class Connection(asyncio.Protocol):
         if not self._unparsed or self._is_ended or self._refusal:
             self._unparsed = _NOTHING  # not the end of what was read, because that would keep all of it
         self._set_reading(not self._unparsed and not self._is_paused)
+        if self._was_refused and self._may_be_shed and self._is_idle:
+            self._shed()
+
+    @property
+    def _is_idle(self) -> bool:
+        """True if no request is under way or begun, and the client has taken all responses."""
+        is_reading = len(self._unparsed) > 0 or self._has_begun_head or self._reading is not None
+        is_answering = self._serving is not None or bool(self._waiting) or self._transport.get_write_buffer_size() > 0
+        return not (is_reading or is_answering or self._is_ended or self._has_eof)
+
+    def _shed(self) -> None:
+        """Leave what comes next to the shedder, because it will most likely be refused, too."""
+        shedder = self._server.shedder
+        if shedder is not None and shedder.take(self._transport.get_extra_info("socket").fileno()):
+            self._is_ended = True
+            self.abort()
 
     def _answer(self) -> None:
         """Answer the requests that wait, up to the first that needs a task."""
@@ -339,7 +388,8 @@ class Connection(asyncio.Protocol):
             else:
                 exchange.respond(reply.status, reply.headers, reply.body)
                 self._finish(exchange)
-                if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                self._was_refused = reply.status == HTTPStatus.SERVICE_UNAVAILABLE
+                if self._was_refused:
                     self._server.refusal_pace.count(self)
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -349,7 +399,7 @@ class Connection(asyncio.Protocol):
             log.exception("a fault of the server")
             if not exchange.is_answered:
                 exchange.respond(500, [], b"")
-        self._serving = None
+        self._serving, self._was_refused = None, False
         self._finish(exchange)
         self._advance()
 

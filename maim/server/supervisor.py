@@ -1,7 +1,7 @@
 """The supervisor: one process group for each surface, processes in the background, and the hourly sweep.
 
-    serve ─┬─ public group  ── workers
-           ├─ internal group ─ workers
+    serve ─┬─ public group  ── workers, each with its shedder
+           ├─ internal group ─ the same
            ├─ sender of mails
            ├─ auditor, which chains audit entries
            ├─ worker of bulk operations

@@ -88,14 +88,20 @@ class ThreadQueue:
         self._cpu_seconds = 0.0
 
     @property
-    def is_overloaded(self) -> bool:
-        """True if a request that comes now may be expected to wait for longer than MAX_EXPECTED_SECONDS."""
+    def room(self) -> int:
+        """The number of requests that may come now before one must be expected to wait for MAX_EXPECTED_SECONDS."""
         waiting = len(self._waiting) + self._reserved
         if not self._waiting or self._running + self._blocked + waiting < self._most:
-            return False  # soon there is a thread for each, however long those before it take
+            return MAX_WAITING  # soon there is a thread for each, however long those before it take
         # A hang shows in the time since the last end, before any interval is known.
-        expected = waiting * self._interval + time.monotonic() - self._last_end
-        return waiting >= MAX_WAITING or expected > MAX_EXPECTED_SECONDS
+        seconds = MAX_EXPECTED_SECONDS - (time.monotonic() - self._last_end)
+        most = min(MAX_WAITING, seconds / self._interval) if self._interval else MAX_WAITING if seconds > 0 else 0
+        return max(0, int(most) - waiting)
+
+    @property
+    def is_overloaded(self) -> bool:
+        """True if there is no room for a request that comes now."""
+        return self.room == 0
 
     def reserve(self) -> None:
         """Count a request as waiting that comes to `run` in the next turn of the event loop.

@@ -1,0 +1,284 @@
+"""The shedder's process: the connections that it holds, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+from collections import deque
+from socket import socket
+from time import perf_counter
+from typing import cast
+
+import httptools
+import uvloop
+from django.conf import settings
+
+from core.http import metrics
+from core.http.surfaces import INTERNAL, Surface
+from internal_api import fastpath
+from internal_api.fastpath import Headers, Request
+from maim.server import probes
+from maim.server.acceptor import connect
+from maim.server.exchange import Exchange, Peer
+from maim.server.refusal_pace import RefusalPace
+from maim.server.refusals import Busy, refuse
+from maim.server.shedding.channel import MAX_DATA_BYTES, Channel, Purpose, State
+
+log = logging.getLogger("maim.server")
+
+# A worker that could serve goes first where the two compete for a processor.
+NICENESS = 5
+READ_AT_ONCE = 32 * 1024
+MAX_REQUEST_BYTES = MAX_DATA_BYTES - READ_AT_ONCE
+WATCH_EVERY_SECONDS = 1.0
+# Of requests whose end or beginning takes more to see.
+_UNUSUAL_HEADERS = ("transfer-encoding", "expect")
+
+
+def run(surface: Surface, channel: Channel, state: State) -> None:
+    """Refuse requests on the connections that come through the channel, until it ends.
+
+    A worker that fails ends this process by SIGTERM.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    os.nice(NICENESS)
+    gc.freeze()  # else looking for garbage would copy the memory that it shares with its parent
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(Connections(surface, channel, state).run())
+    metrics.flush()
+
+
+class Connections:
+    """The connections that the shedder holds."""
+
+    def __init__(self, surface: Surface, channel: Channel, state: State) -> None:
+        self.surface, self.state = surface, state
+        self.buffer = memoryview(bytearray(READ_AT_ONCE))  # one for all, because what is read is taken at once
+        self.pace = RefusalPace()
+        self.open: set[Connection] = set()
+        self._channel = channel
+        self._returning: deque[tuple[Purpose, Connection]] = deque()  # those that wait for the channel
+
+    async def run(self) -> None:
+        """Refuse until the worker passes no more connections. Hand back those that have begun to send a request."""
+        ending = asyncio.Event()
+        self._channel.open(self._receive, ending.set)
+        watch = asyncio.get_running_loop().create_task(self._watch())
+        await ending.wait()
+        watch.cancel()
+        for each in [*self.open]:
+            each.leave()
+        while self._returning:
+            await asyncio.sleep(0.01)
+
+    def count(self) -> None:
+        """Tell the worker how many connections there are."""
+        self.state.held = len(self.open)
+
+    def takes_room(self) -> bool:
+        """Return whether the worker has room for a request, and take it."""
+        has_room = self.state.room > 0
+        self.state.room -= has_room
+        return has_room
+
+    def may_refuse(self, request: Request) -> bool:
+        """Return whether only a thread of the worker could serve this request."""
+        is_for_fastpath = self.surface == INTERNAL and fastpath.match(request) is not None
+        return not is_for_fastpath and probes.match(self.surface, request) is None
+
+    def hand_back(self, purpose: Purpose, connection: Connection) -> None:
+        """Pass a connection to the worker, in the order of the calls."""
+        if self._returning or not self._send(purpose, connection):
+            self._returning.append((purpose, connection))
+            if len(self._returning) == 1:
+                self._channel.call_when_writable(self._send_waiting)
+
+    def _send(self, purpose: Purpose, connection: Connection) -> bool:
+        """Pass a connection unless its client has gone. Return False if the channel is full."""
+        if connection.is_closed:
+            return True
+        try:
+            if not self._channel.send(purpose, connection.fileno(), connection.received):
+                return False
+        except OSError:
+            log.warning("a request is dropped, because its worker has ended")
+        connection.abort()
+        return True
+
+    def _send_waiting(self) -> None:
+        while self._returning and self._send(*self._returning[0]):
+            self._returning.popleft()
+        if not self._returning:
+            self._channel.stop_calling()
+
+    def _receive(self, _purpose: Purpose, client: socket, _data: bytes) -> None:
+        connect(client, lambda: Connection(self))
+
+    async def _watch(self) -> None:
+        """Write the metrics, and end connections that are idle, every now and then."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY_SECONDS)
+            metrics.flush()
+            now = perf_counter()
+            for each in [*self.open]:
+                each.end_if_late(
+                    late_before=now - WATCH_EVERY_SECONDS, idle_before=now - settings.REQUEST_TIMEOUT_SECONDS
+                )
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A client's connection, whose requests are refused one after the other."""
+
+    max_body_bytes = MAX_REQUEST_BYTES
+    has_too_many_connections = False  # the worker's matter, which counts it before
+
+    def __init__(self, connections: Connections) -> None:
+        self._all = connections
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self.peer, self.port = Peer("", 0), str(connections.surface.bind.port)
+        # What has arrived of a request, as it was sent and as it was parsed.
+        self.received = b""
+        self._target, self._headers = b"", list[tuple[bytes, bytes]]()
+        self._exchange: Exchange | None = None
+        self._number = 0  # of requests that have begun to arrive since the last refusal
+        self._active_at = perf_counter()
+        self._is_paused = self._is_leaving = self.is_closed = False
+        self._can_write = True
+
+    @property
+    def keeps_connections(self) -> bool:
+        return self._all.state.keeps_connections
+
+    def fileno(self) -> int:
+        fileno: int = self._transport.get_extra_info("socket").fileno()
+        return fileno
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def pause(self) -> None:
+        self._is_paused = True
+        self._set_reading()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._set_reading()
+
+    def end_if_late(self, *, late_before: float, idle_before: float) -> None:
+        """Hand back a connection whose request does not arrive, and close one that is idle or does not read."""
+        if self._active_at < idle_before:
+            self.abort()
+        elif self.received and self._active_at < late_before:
+            self._hand_back(Purpose.KEEP)
+
+    def leave(self) -> None:
+        """Hand back a connection whose request is arriving, and close any other."""
+        if self.received:
+            self._hand_back(Purpose.KEEP)
+        else:
+            self.abort()
+
+    # ---- asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(0)  # one response may wait for its client
+        self._all.open.add(self)
+        self._all.count()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_closed = True
+        self._all.open.discard(self)
+        self._all.count()
+
+    def pause_writing(self) -> None:
+        self._can_write = False
+        self._set_reading()
+
+    def resume_writing(self) -> None:
+        self._can_write = True
+        self._set_reading()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._all.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        part = bytes(self._all.buffer[:nbytes])
+        self.received += part
+        self._active_at = perf_counter()
+        if self._all.takes_room():
+            self._hand_back(Purpose.SERVE)
+        elif not self._parse(part) or len(self.received) > MAX_REQUEST_BYTES:
+            self._hand_back(Purpose.KEEP)
+        elif self._exchange is not None and self._exchange.has_whole_body:
+            self._refuse(self._exchange)
+
+    # ---- httptools
+
+    def on_message_begin(self) -> None:
+        self._number += 1
+        self._target, self._headers = b"", []
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        method, version = self._parser.get_method().decode(), self._parser.get_http_version()
+        self._exchange = Exchange(self, method, self._target, version, Headers(self._headers))
+
+    def on_body(self, chunk: bytes) -> None:
+        assert self._exchange is not None
+        self._exchange.add_to_body(chunk)
+
+    def on_message_complete(self) -> None:
+        assert self._exchange is not None
+        self._exchange.end_body(keeps_alive=self._parser.should_keep_alive())
+
+    # ----
+
+    def _parse(self, part: bytes) -> bool:
+        """Parse what has arrived. Return whether it is a plain request so far, and the only one."""
+        try:
+            self._parser.feed_data(part)
+        except httptools.HttpParserCallbackError:
+            raise  # a fault of ours
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        if self._number > 1:
+            return False
+        return self._exchange is None or not any(name in self._exchange.headers for name in _UNUSUAL_HEADERS)
+
+    def _refuse(self, exchange: Exchange) -> None:
+        if not self._all.may_refuse(exchange):
+            self._hand_back(Purpose.KEEP)
+            return
+        reply = refuse(self._all.surface, exchange, Busy)
+        exchange.respond(reply.status, reply.headers, reply.body)
+        self.received, self._exchange, self._number = b"", None, 0
+        if exchange.keeps_alive:
+            self._all.pace.count(self)
+        else:
+            self._transport.close()
+
+    def _hand_back(self, purpose: Purpose) -> None:
+        """Read no more, and pass the connection to the worker with what was read."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._set_reading()
+            self._all.hand_back(purpose, self)
+
+    def _set_reading(self) -> None:
+        if not self._transport.is_closing():
+            reads = self._can_write and not (self._is_paused or self._is_leaving)
+            (self._transport.resume_reading if reads else self._transport.pause_reading)()
