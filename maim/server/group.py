@@ -76,7 +76,14 @@ def _end(workers: list[BaseProcess], deadline: float) -> None:
 
 def _work(surface: Surface, listener: socket.socket) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
-    shedder = Shedder(surface)  # forked, so before any thread
+    shedder = Shedder(surface, listener)  # forked, so before any thread
+    try:
+        _serve_surface(surface, listener, shedder)
+    finally:
+        shedder.close()  # also after a fault, because this process ends after it
+
+
+def _serve_surface(surface: Surface, listener: socket.socket, shedder: Shedder) -> None:
     application = worker.prepare(surface)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)

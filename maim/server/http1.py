@@ -22,7 +22,7 @@ from internal_api.fastpath import Headers
 from maim.server.acceptor import Acceptor, connect
 from maim.server.application import Application
 from maim.server.connections import REFUSED_AT_ONCE
-from maim.server.exchange import Exchange, Peer, refusal
+from maim.server.exchange import VERSIONS, Exchange, Peer, refusal
 from maim.server.refusal_pace import RefusalPace
 from maim.server.shedding.shedder import Shedder
 
@@ -46,7 +46,6 @@ DRAIN_SECONDS = 6.0
 # Of the connections that are served, the part below which they are kept.
 KEPT_BELOW = 0.8
 _WATCH_EVERY_SECONDS = 0.25
-_VERSIONS = frozenset({"1.0", "1.1"})
 _NOTHING = memoryview(b"")
 # The parser knows the methods that there are, and takes any other for noise.
 _UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
@@ -225,12 +224,13 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._server.connections.add(self)
         peer = self._transport.get_extra_info("peername")
-        if peer is None or not self._server.accepts_newest:  # without an address, the client has gone already
+        is_newcomer = not self._unparsed  # which has sent nothing yet
+        if peer is None or (is_newcomer and not self._server.accepts_newest):  # without an address it has gone already
             self._is_ended = True
             self.abort()
         else:
             self.peer = Peer(*peer[:2])
-            if self._unparsed:
+            if not is_newcomer:
                 asyncio.get_running_loop().call_soon(self._advance)  # not before the transport is ready
 
     def data_received(self, data: bytes) -> None:
@@ -242,6 +242,8 @@ class Connection(asyncio.Protocol):
 
         Return True, which keeps it open, if the body of the request that is being answered is cut short: that gets 400.
         """
+        if self._unparsed:  # of a connection that the shedder had, in this turn
+            self._advance()
         self._has_eof = True
         self._lose_client()
         return self._reading is not None and self._reading == self._serving
@@ -277,7 +279,7 @@ class Connection(asyncio.Protocol):
         version, headers = self._parser.get_http_version(), Headers(self._headers)
         self._reading = Exchange(self, self._parser.get_method().decode(), self._target, version, headers)
         coding = headers.get("transfer-encoding", "")
-        if version not in _VERSIONS or (coding and version == "1.0"):
+        if version not in VERSIONS or (coding and version == "1.0"):
             self._refusal = refusal(400)  # a proxy may see the end of such a body elsewhere (RFC 9112, section 6.1)
         elif coding and coding.strip().lower() != "chunked":
             self._refusal = refusal(501)

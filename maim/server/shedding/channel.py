@@ -80,7 +80,7 @@ class Channel:
         self._end.shutdown(SHUT_WR)
 
     def close(self) -> None:
-        """Close this end, in this process alone."""
+        """Close this end in this process. Others may have it, too."""
         self._end.close()
 
     def _receive(self, receive: Callable[[Purpose, socket, bytes], None], ended: Callable[[], None]) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
-import signal
 from collections import deque
 from socket import socket
 from time import perf_counter
@@ -22,12 +20,10 @@ from internal_api import fastpath
 from internal_api.fastpath import Headers, Request
 from maim.server import probes
 from maim.server.acceptor import connect
-from maim.server.exchange import Exchange, Peer
+from maim.server.exchange import VERSIONS, Exchange, Peer
 from maim.server.refusal_pace import RefusalPace
 from maim.server.refusals import Busy, refuse
 from maim.server.shedding.channel import MAX_DATA_BYTES, Channel, Purpose, State
-
-log = logging.getLogger("maim.server")
 
 # A worker that could serve goes first where the two compete for a processor.
 NICENESS = 5
@@ -39,11 +35,10 @@ _UNUSUAL_HEADERS = ("transfer-encoding", "expect")
 
 
 def run(surface: Surface, channel: Channel, state: State) -> None:
-    """Refuse requests on the connections that come through the channel, until it ends.
+    """Refuse requests on the connections that come through the channel, until that ends.
 
-    A worker that fails ends this process by SIGTERM.
+    Signals to stop are for the worker, and stay blocked here, as they are when it is forked.
     """
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     os.nice(NICENESS)
     gc.freeze()  # else looking for garbage would copy the memory that it shares with its parent
     loop = uvloop.new_event_loop()
@@ -64,16 +59,14 @@ class Connections:
         self._returning: deque[tuple[Purpose, Connection]] = deque()  # those that wait for the channel
 
     async def run(self) -> None:
-        """Refuse until the worker passes no more connections. Hand back those that have begun to send a request."""
+        """Refuse until the worker passes no more connections, and close those that are left."""
         ending = asyncio.Event()
         self._channel.open(self._receive, ending.set)
         watch = asyncio.get_running_loop().create_task(self._watch())
         await ending.wait()
         watch.cancel()
         for each in [*self.open]:
-            each.leave()
-        while self._returning:
-            await asyncio.sleep(0.01)
+            each.abort()
 
     def count(self) -> None:
         """Tell the worker how many connections there are."""
@@ -82,7 +75,8 @@ class Connections:
     def takes_room(self) -> bool:
         """Return whether the worker has room for a request, and take it."""
         has_room = self.state.room > 0
-        self.state.room -= has_room
+        if has_room:
+            self.state.room -= 1
         return has_room
 
     def may_refuse(self, request: Request) -> bool:
@@ -91,8 +85,8 @@ class Connections:
         return not is_for_fastpath and probes.match(self.surface, request) is None
 
     def hand_back(self, purpose: Purpose, connection: Connection) -> None:
-        """Pass a connection to the worker, in the order of the calls."""
-        if self._returning or not self._send(purpose, connection):
+        """Pass a connection to the worker, as soon as the channel has room."""
+        if not self._send(purpose, connection):
             self._returning.append((purpose, connection))
             if len(self._returning) == 1:
                 self._channel.call_when_writable(self._send_waiting)
@@ -104,8 +98,8 @@ class Connections:
         try:
             if not self._channel.send(purpose, connection.fileno(), connection.received):
                 return False
-        except OSError:
-            log.warning("a request is dropped, because its worker has ended")
+        except ConnectionError:
+            pass  # the worker has ended, and so does this process
         connection.abort()
         return True
 
@@ -146,7 +140,7 @@ class Connection(asyncio.BufferedProtocol):
         self._target, self._headers = b"", list[tuple[bytes, bytes]]()
         self._exchange: Exchange | None = None
         self._number = 0  # of requests that have begun to arrive since the last refusal
-        self._active_at = perf_counter()
+        self._since = perf_counter()  # the beginning of the request that is arriving, or else the last refusal
         self._is_paused = self._is_leaving = self.is_closed = False
         self._can_write = True
 
@@ -174,16 +168,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def end_if_late(self, *, late_before: float, idle_before: float) -> None:
         """Hand back a connection whose request does not arrive, and close one that is idle or does not read."""
-        if self._active_at < idle_before:
-            self.abort()
-        elif self.received and self._active_at < late_before:
+        if self.received and self._since < late_before:
             self._hand_back(Purpose.KEEP)
-
-    def leave(self) -> None:
-        """Hand back a connection whose request is arriving, and close any other."""
-        if self.received:
-            self._hand_back(Purpose.KEEP)
-        else:
+        elif not self.received and self._since < idle_before:
             self.abort()
 
     # ---- asyncio.BufferedProtocol
@@ -212,14 +199,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         part = bytes(self._all.buffer[:nbytes])
+        if not self.received:
+            self._since = perf_counter()
         self.received += part
-        self._active_at = perf_counter()
-        if self._all.takes_room():
-            self._hand_back(Purpose.SERVE)
-        elif not self._parse(part) or len(self.received) > MAX_REQUEST_BYTES:
+        if not self._parse(part) or len(self.received) > MAX_REQUEST_BYTES:
             self._hand_back(Purpose.KEEP)
         elif self._exchange is not None and self._exchange.has_whole_body:
-            self._refuse(self._exchange)
+            self._handle(self._exchange)
 
     # ---- httptools
 
@@ -255,17 +241,25 @@ class Connection(asyncio.BufferedProtocol):
             raise  # a fault of ours
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return False
-        if self._number > 1:
-            return False
-        return self._exchange is None or not any(name in self._exchange.headers for name in _UNUSUAL_HEADERS)
+        exchange = self._exchange
+        is_plain = exchange is None or (
+            exchange.http_version in VERSIONS and not any(name in exchange.headers for name in _UNUSUAL_HEADERS)
+        )
+        return is_plain and self._number <= 1
 
-    def _refuse(self, exchange: Exchange) -> None:
+    def _handle(self, exchange: Exchange) -> None:
         if not self._all.may_refuse(exchange):
             self._hand_back(Purpose.KEEP)
-            return
+        elif self._all.takes_room():
+            self._hand_back(Purpose.SERVE)
+        else:
+            self._refuse(exchange)
+
+    def _refuse(self, exchange: Exchange) -> None:
         reply = refuse(self._all.surface, exchange, Busy)
         exchange.respond(reply.status, reply.headers, reply.body)
         self.received, self._exchange, self._number = b"", None, 0
+        self._since = perf_counter()
         if exchange.keeps_alive:
             self._all.pace.count(self)
         else:

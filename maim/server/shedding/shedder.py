@@ -16,7 +16,7 @@ log = logging.getLogger("maim.server")
 
 # How often the shedder is told how many requests the worker has room for.
 TELL_EVERY_SECONDS = 0.01
-PLENTY = 1000
+PLENTY = 1000  # while it has no connections
 
 _fork = multiprocessing.get_context("fork")
 
@@ -39,14 +39,14 @@ class Server(Protocol):
 class Shedder:
     """A process that refuses requests for the worker that makes it, and ends with it.
 
-    It is forked, so make it before any thread.
+    It is forked, so make it before any thread, and close it before the worker ends. `listener` is left to the worker.
     """
 
-    def __init__(self, surface: Surface) -> None:
+    def __init__(self, surface: Surface, listener: socket) -> None:
         self._state = shared_state()
         self._channel, other_end = Channel.pair()
         self._process = _fork.Process(
-            target=self._run, args=(surface, other_end), name=f"maim-{surface.name}-shedder", daemon=True
+            target=self._run, args=(surface, listener, other_end), name=f"maim-{surface.name}-shedder", daemon=True
         )
         self._process.start()
         other_end.close()
@@ -60,10 +60,14 @@ class Shedder:
         self._is_open = True
 
     def stop(self) -> None:
-        """Let the shedder end, and take back the connections of clients that are sending."""
+        """Let the shedder close its connections, and end."""
         if self._is_open:
             self._is_open = False
             self._channel.end_sending()
+
+    def close(self) -> None:
+        """Let the shedder end if it has not."""
+        self._channel.close()
 
     @property
     def held(self) -> int:
@@ -80,18 +84,21 @@ class Shedder:
         except OSError:
             return False
         if is_taken and self._telling is None:
-            self._tell()
+            self._tell(self._server.room)
         return is_taken
 
-    def _tell(self) -> None:
-        """Tell the shedder every now and then how much room there is, until it has no connections."""
-        self._state.keeps_connections = self._server.keeps_connections
-        if self._telling is not None and not self.held:
+    def _tell(self, room: int) -> None:
+        """Tell the shedder how much room there is, and every now and then again."""
+        self._state.room, self._state.keeps_connections = room, self._server.keeps_connections
+        self._telling = asyncio.get_running_loop().call_later(TELL_EVERY_SECONDS, self._tell_again)
+
+    def _tell_again(self) -> None:
+        if self.held:
+            self._tell(self._server.room)
+        elif self._state.room != PLENTY:
+            self._tell(PLENTY)
+        else:  # also for a connection that has yet to arrive there
             self._telling = None
-            self._state.room = PLENTY  # for a connection that has yet to arrive
-            return
-        self._state.room = self._server.room
-        self._telling = asyncio.get_running_loop().call_later(TELL_EVERY_SECONDS, self._tell)
 
     def _take_back(self, purpose: Purpose, client: socket, data: bytes) -> None:
         self._server.take_back(client, data, may_be_shed=purpose == Purpose.SERVE)
@@ -102,6 +109,7 @@ class Shedder:
             log.error("the shedder of this worker has ended; the worker refuses by itself from now on")
         self._channel.close()
 
-    def _run(self, surface: Surface, other_end: Channel) -> None:
+    def _run(self, surface: Surface, listener: socket, other_end: Channel) -> None:
+        listener.close()
         self._channel.close()
         process.run(surface, other_end, self._state)

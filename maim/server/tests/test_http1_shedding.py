@@ -30,6 +30,7 @@ def request(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
+LONG = bytes(16 * 1024 * 1024) + b"end"  # more than the system holds for a client
 REFUSED, ANSWERED, SERVED = request("/refused"), request("/answered"), request("/served")
 
 
@@ -42,9 +43,12 @@ class Overloaded:
         self.may_serve = threading.Event()
 
     def reply_at_once(self, exchange: Exchange) -> Reply | None:
-        statuses = {"/refused": 503, "/answered": 200}
-        status = statuses.get(exchange.path)
-        return None if status is None else Reply(status, [], b"")
+        replies = {
+            "/refused": Reply(503, [], b""),
+            "/refused-at-length": Reply(503, [], LONG),
+            "/answered": Reply(200, [], b""),
+        }
+        return replies.get(exchange.path)
 
     async def respond(self, exchange: Exchange) -> None:
         while not self.may_serve.is_set():
@@ -173,6 +177,16 @@ class TestHandingOver:
             client.sendall(data)
             assert status_on(client) == status
 
+    def test_connection_whose_client_has_not_taken_the_refusal_stays(self, served: Served) -> None:
+        """What the server has yet to send would be lost, because it closes the connection."""
+        client = served.connect()
+        client.sendall(request("/refused-at-length"))
+        wait_until(lambda: any(each._was_refused for each in served.server.connections), "it is refused")
+        assert not served.shedder.taken
+
+        assert len(read_until(client, b"end")) > len(LONG)
+        wait_until(lambda: len(served.shedder.taken) == 1, "it is handed over then")
+
     def test_connections_of_the_shedder_count(self, served: Served) -> None:
         served.shedder.held = MAX_CONNECTIONS
         client = served.connect()
@@ -209,6 +223,18 @@ class TestHandingBack:
 
         assert status_on(client) == 503
         wait_until(lambda: len(served.shedder.taken) == 1, "it is handed over")
+
+    def test_it_is_served_though_there_are_too_many(self, served: Served, client: socket.socket) -> None:
+        served.shedder.held = 100 * MAX_CONNECTIONS
+        served.hand_back(ANSWERED)
+
+        assert status_on(client) == 200
+
+    def test_client_that_sends_no_more_gets_the_response(self, served: Served, client: socket.socket) -> None:
+        client.shutdown(socket.SHUT_WR)
+        served.hand_back(ANSWERED)
+
+        assert status_on(client) == 200
 
     def test_connection_stays_whose_requests_are_not_for_the_shedder(
         self, served: Served, client: socket.socket

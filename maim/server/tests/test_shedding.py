@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -112,9 +111,7 @@ class Worker:
         self.channel.close()
 
     async def close(self) -> None:
-        """Wait for the end of the shedder, and close all connections."""
-        if self._takes_back:
-            await self.is_shedder_gone.wait()
+        """Close all connections."""
         if not self._is_dead:
             self.channel.close()
         for client in self._clients:
@@ -138,11 +135,14 @@ async def overloaded(surface: Surface = INTERNAL, *, takes_back: bool = True) ->
     if takes_back:
         worker.take_back()
     running = asyncio.ensure_future(shedder.run())
-    yield worker
-    worker.end_sending()
-    await running
-    theirs.close()
-    await worker.close()
+    try:
+        yield worker
+        worker.end_sending()
+        await running
+    finally:
+        running.cancel()
+        theirs.close()
+        await worker.close()
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -248,7 +248,10 @@ class TestRequestsThatAreHandedBack:
             async with overloaded() as worker:
                 client, other = await worker.hand_over(), await worker.hand_over()
                 worker.state.room = 1
-                client.send(REQUEST)
+                client.send(REQUEST[:10])
+                await until(lambda: any(each.received for each in worker.shedder.open))
+                assert worker.state.room == 1, "not for a part of one"
+                client.send(REQUEST[10:])
                 purpose, connection, data = await worker.returned.get()
                 assert (purpose, data) == (Purpose.SERVE, REQUEST)
                 assert (await other.ask(REQUEST)).status == 503, "the room is taken"
@@ -273,15 +276,31 @@ class TestRequestsThatAreHandedBack:
             pytest.param(
                 f"GET / HTTP/1.1\r\n{HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", id="offer of a protocol"
             ),
+            pytest.param(f"GET / HTTP/2.0\r\n{HOST}\r\n", id="another version"),
             pytest.param("noise\r\n\r\n", id="noise"),
         ],
     )
     def test_request_that_cannot_be_refused_by_a_look_at_it(self, request_: str) -> None:
         async def scenario() -> None:
             async with overloaded() as worker:
+                worker.state.room = 1
                 (await worker.hand_over()).send(request_.encode())
                 purpose, _connection, data = await worker.returned.get()
                 assert (purpose, data) == (Purpose.KEEP, request_.encode())
+                assert worker.state.room == 1, "it needs none"
+
+        run(scenario)
+
+    def test_request_that_drips(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(process, "WATCH_EVERY_SECONDS", 0.05)
+
+        async def scenario() -> None:
+            async with overloaded() as worker:
+                client = await worker.hand_over()
+                client.send(b"GET /")
+                while worker.returned.empty():
+                    client.send(b"a")
+                    await asyncio.sleep(0.01)  # what makes it slow
 
         run(scenario)
 
@@ -318,21 +337,27 @@ class TestRequestsThatAreHandedBack:
         run(scenario)
 
     def test_more_than_the_channel_holds(self) -> None:
-        """They wait, in the order in which they came, and those of clients that have gone are dropped."""
         numbers = range(300)
+
+        def numbered(number: int) -> bytes:
+            return f"GET /{number} HTTP/1.1\r\n{HOST}X-Any: {'x' * 10_000}\r\n\r\n".encode()
 
         async def scenario() -> None:
             async with overloaded(takes_back=False) as worker:
                 clients = [await worker.hand_over() for _ in numbers]
                 worker.state.room = len(numbers)
                 for number, client in enumerate(clients):
-                    client.send(json.dumps(number).encode() + bytes(10_000))
+                    client.send(numbered(number))
                     await until(lambda: worker.state.room == len(numbers) - number - 1)  # noqa: B023  # awaited here
                 assert worker.shedder._returning, "the channel is full"
-                assert worker.state.held > 0
+                for client in clients:
+                    client.send(b"more")
                 worker.take_back()
                 found = [await worker.returned.get() for _ in numbers]
-                assert [int(data.rstrip(b"\0")) for _purpose, _connection, data in found] == [*numbers]
+                assert sorted(data for _purpose, _connection, data in found) == sorted(map(numbered, numbers))
+                for _purpose, connection, _data in found:
+                    connection.setblocking(True)
+                    assert connection.recv(10) == b"more", "it is read by whom the connection belongs to then"
 
         run(scenario)
 
@@ -360,15 +385,14 @@ class TestEnd:
 
         run(scenario)
 
-    def test_worker_that_stops_gets_back_who_is_sending(self) -> None:
+    def test_worker_that_stops_leaves_no_connection(self) -> None:
         async def scenario() -> None:
             async with overloaded() as worker:
                 idle, sending = await worker.hand_over(), await worker.hand_over()
                 sending.send(b"GET ")
                 await until(lambda: any(each.received for each in worker.shedder.open))
             assert await idle.is_disconnected()
-            purpose, _connection, data = worker.returned.get_nowait()
-            assert (purpose, data) == (Purpose.KEEP, b"GET ")
+            assert await sending.is_disconnected()
 
         run(scenario)
 
