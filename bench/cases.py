@@ -59,8 +59,8 @@ def cases(sizes: Sizes) -> dict[str, Case]:
         "sign_in": Case("v1: an agent, beside 10 sign-ins", 0.05, people_cases.beside_sign_ins, BESIDE_SIGN_INS),
         "dashboard": Case("admin: dashboard", 0.1, console_cases.dashboard),
         "console_keys": Case("admin: list of keys", 0.05, console_cases.keys),
-        "console_search": Case("admin: search of keys", 0.1, console_cases.search),
+        "console_search": Case("admin: search of keys", 0.05, console_cases.search),
         "console_key": Case("admin: a key", 0.1, console_cases.key),
         "console_agent": Case("admin: an agent", 0.1, console_cases.agent),
-        "console_tenant": Case("admin: a tenant", 0.1, console_cases.tenant),
+        "console_tenant": Case("admin: a tenant", 0.05, console_cases.tenant),
     }
