@@ -30,7 +30,7 @@ NICENESS = 5
 READ_AT_ONCE = 32 * 1024
 MAX_REQUEST_BYTES = MAX_DATA_BYTES - READ_AT_ONCE
 WATCH_EVERY_SECONDS = 1.0
-# Of requests whose end or beginning takes more to see.
+# Requests with these are left to the worker: chunks have more rules, and some bodies are sent only when asked for.
 _UNUSUAL_HEADERS = ("transfer-encoding", "expect")
 
 
@@ -128,7 +128,7 @@ class Connection(asyncio.BufferedProtocol):
     """A client's connection, whose requests are refused one after the other."""
 
     max_body_bytes = MAX_REQUEST_BYTES
-    has_too_many_connections = False  # the worker's matter, which counts it before
+    has_too_many_connections = False  # the worker counts this one, too, and refuses what is too much
 
     def __init__(self, connections: Connections) -> None:
         self._all = connections
@@ -231,7 +231,7 @@ class Connection(asyncio.BufferedProtocol):
         assert self._exchange is not None
         self._exchange.end_body(keeps_alive=self._parser.should_keep_alive())
 
-    # ----
+    # ---- refusing
 
     def _parse(self, part: bytes) -> bool:
         """Parse what has arrived. Return whether it is a plain request so far, and the only one."""
@@ -248,6 +248,7 @@ class Connection(asyncio.BufferedProtocol):
         return is_plain and self._number <= 1
 
     def _handle(self, exchange: Exchange) -> None:
+        """Refuse a whole request, or leave it to the worker."""
         if not self._all.may_refuse(exchange):
             self._hand_back(Purpose.KEEP)
         elif self._all.takes_room():
