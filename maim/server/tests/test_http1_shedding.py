@@ -178,7 +178,7 @@ class TestHandingOver:
             assert status_on(client) == status
 
     def test_connection_whose_client_has_not_taken_the_refusal_stays(self, served: Served) -> None:
-        """What the server has yet to send would be lost, because it closes the connection."""
+        """Otherwise the rest of the refusal would be lost with the server's end of the connection."""
         client = served.connect()
         client.sendall(request("/refused-at-length"))
         wait_until(lambda: any(each._was_refused for each in served.server.connections), "it is refused")
