@@ -10,37 +10,8 @@ from tests.support import processes
 
 pytestmark = pytest.mark.embedded
 
-# A worker to which SIGTERM comes while it starts, when it takes no signals.
+# A worker that does something first, and its exit code.
 WORKER = """
-import multiprocessing, os, signal, socket
-import django
-django.setup()
-from core.http.surfaces import PUBLIC
-from maim.server import group
-
-def work():
-    signal.pthread_sigmask(signal.SIG_BLOCK, group.STOP_SIGNALS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    group._work(PUBLIC, socket.create_server(("127.0.0.1", 0)))
-
-worker = multiprocessing.get_context("fork").Process(target=work)
-worker.start()
-worker.join(30)
-print(worker.exitcode)
-worker.kill()
-"""
-
-
-def test_worker_that_is_told_to_end_before_it_serves_ends() -> None:
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "maim.settings"}
-
-    ended = processes.run(["-c", WORKER], environment)
-
-    assert ended.stdout == "0\n", ended.stderr
-
-
-# A worker that fails, with the handler that it inherits, while its shedder runs.
-FAILING_WORKER = """
 import multiprocessing, os, signal, socket
 import django
 django.setup()
@@ -51,9 +22,8 @@ def fail(*arguments):
     raise RuntimeError("a fault")
 
 def work():
-    signal.signal(signal.SIGTERM, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, group.STOP_SIGNALS)
-    group._serve = fail
+    {first}
     group._work(PUBLIC, socket.create_server(("127.0.0.1", 0)))
 
 worker = multiprocessing.get_context("fork").Process(target=work)
@@ -64,12 +34,19 @@ worker.kill()
 """
 
 
-def test_worker_that_fails_ends_with_its_shedder() -> None:
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        pytest.param("os.kill(os.getpid(), signal.SIGTERM)", 0, id="told to end before it takes signals"),
+        pytest.param("group._serve = fail", 1, id="failing while its shedder runs"),
+    ],
+)
+def test_worker_ends(first: str, code: int) -> None:
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "maim.settings"}
 
-    ended = processes.run(["-c", FAILING_WORKER], environment)
+    ended = processes.run(["-c", WORKER.format(first=first)], environment)
 
-    assert ended.stdout == "1\n", ended.stderr
+    assert ended.stdout == f"{code}\n", ended.stderr
 
 
 def test_no_thread_is_made_before_a_worker_is_forked() -> None:
