@@ -9,7 +9,7 @@ from enum import Enum
 from multiprocessing import sharedctypes
 from socket import AF_UNIX, SHUT_WR, SOCK_SEQPACKET, recv_fds, send_fds, socket, socketpair
 
-# Of what was read from a connection that is passed. A message of the system's default size holds it.
+# The most that was read of a request and is passed with its connection. Linux's default buffer holds it.
 MAX_DATA_BYTES = 96 * 1024
 _RECEIVED_AT_ONCE = 64
 
@@ -18,12 +18,12 @@ class Purpose(Enum):
     """The use that the receiver of a connection is to make of it."""
 
     REFUSE = b"r"  # to the shedder: refuse what comes next
-    SERVE = b"s"  # to the worker: there is room for this request
-    KEEP = b"k"  # to the worker: this request is not one for the shedder, nor are others on this connection
+    SERVE = b"s"  # to the worker: serve this request; the connection may be passed to the shedder again
+    KEEP = b"k"  # to the worker: serve this request, and do not pass the connection again
 
 
 class State(ctypes.Structure):
-    """Numbers in the memory of both processes, which may be some milliseconds old.
+    """State that both processes share without a lock, and that may be some milliseconds old.
 
     `room` is how many requests the worker would take: it sets the number, and the shedder counts down.
     `keeps_connections` is False while the worker closes connections because there are many. `held` is the number of

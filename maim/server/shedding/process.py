@@ -25,12 +25,13 @@ from maim.server.refusal_pace import RefusalPace
 from maim.server.refusals import Busy, refuse
 from maim.server.shedding.channel import MAX_DATA_BYTES, Channel, Purpose, State
 
-# A worker that could serve goes first where the two compete for a processor.
+# Lower priority than the worker's, so that serving comes before refusing.
 NICENESS = 5
 READ_AT_ONCE = 32 * 1024
 MAX_REQUEST_BYTES = MAX_DATA_BYTES - READ_AT_ONCE
 WATCH_EVERY_SECONDS = 1.0
-# Requests with these are left to the worker: chunks have more rules, and some bodies are sent only when asked for.
+MAX_ARRIVAL_SECONDS = 1.0  # a request that takes longer is handed back
+# Requests with these are left to the worker: chunks are harder to parse, and `Expect` needs a 100 response first.
 _UNUSUAL_HEADERS = ("transfer-encoding", "expect")
 
 
@@ -72,8 +73,8 @@ class Connections:
         """Tell the worker how many connections there are."""
         self.state.held = len(self.open)
 
-    def takes_room(self) -> bool:
-        """Return whether the worker has room for a request, and take it."""
+    def take_room(self) -> bool:
+        """Reserve room in the worker for a request. Return False if there is none."""
         has_room = self.state.room > 0
         if has_room:
             self.state.room -= 1
@@ -120,7 +121,7 @@ class Connections:
             now = perf_counter()
             for each in [*self.open]:
                 each.end_if_late(
-                    late_before=now - WATCH_EVERY_SECONDS, idle_before=now - settings.REQUEST_TIMEOUT_SECONDS
+                    late_before=now - MAX_ARRIVAL_SECONDS, idle_before=now - settings.REQUEST_TIMEOUT_SECONDS
                 )
 
 
@@ -128,7 +129,7 @@ class Connection(asyncio.BufferedProtocol):
     """A client's connection, whose requests are refused one after the other."""
 
     max_body_bytes = MAX_REQUEST_BYTES
-    has_too_many_connections = False  # the worker counts this one, too, and refuses what is too much
+    has_too_many_connections = False  # the worker enforces the limit, and counts these connections, too
 
     def __init__(self, connections: Connections) -> None:
         self._all = connections
@@ -251,7 +252,7 @@ class Connection(asyncio.BufferedProtocol):
         """Refuse a whole request, or leave it to the worker."""
         if not self._all.may_refuse(exchange):
             self._hand_back(Purpose.KEEP)
-        elif self._all.takes_room():
+        elif self._all.take_room():
             self._hand_back(Purpose.SERVE)
         else:
             self._refuse(exchange)

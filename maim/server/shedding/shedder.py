@@ -1,4 +1,4 @@
-"""The shedder, as its worker sees it."""
+"""The worker's handle of its shedder."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Shedder:
     def take(self, client: int) -> bool:
         """Let the shedder refuse what comes next on a connection. Return False if it cannot.
 
-        The connection stays open in this process, too, which is to close it without a shutdown.
+        The caller must close its own descriptor, but not shut the connection down, which would end it for the shedder.
         """
         try:
             is_taken = self._is_open and self._channel.send(Purpose.REFUSE, client)

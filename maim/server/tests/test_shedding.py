@@ -280,7 +280,7 @@ class TestRequestsThatAreHandedBack:
             pytest.param("noise\r\n\r\n", id="noise"),
         ],
     )
-    def test_request_that_cannot_be_refused_by_a_look_at_it(self, request_: str) -> None:
+    def test_request_for_the_worker_is_handed_back_for_good(self, request_: str) -> None:
         async def scenario() -> None:
             async with overloaded() as worker:
                 worker.state.room = 1
@@ -291,8 +291,9 @@ class TestRequestsThatAreHandedBack:
 
         run(scenario)
 
-    def test_request_that_drips(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_dripping_request_is_handed_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(process, "WATCH_EVERY_SECONDS", 0.05)
+        monkeypatch.setattr(process, "MAX_ARRIVAL_SECONDS", 0.05)
 
         async def scenario() -> None:
             async with overloaded() as worker:
@@ -311,7 +312,7 @@ class TestRequestsThatAreHandedBack:
 
         run(scenario)
 
-    def test_request_that_is_large(self) -> None:
+    def test_large_request_is_handed_back(self) -> None:
         head = f"POST / HTTP/1.1\r\n{HOST}Content-Length: 1000000\r\n\r\n".encode()
 
         async def scenario() -> None:
@@ -325,8 +326,9 @@ class TestRequestsThatAreHandedBack:
         run(scenario)
 
     @pytest.mark.parametrize("sent", [b"GET", REQUEST.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n1")])
-    def test_request_that_does_not_arrive_soon(self, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    def test_slow_request_is_handed_back(self, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
         monkeypatch.setattr(process, "WATCH_EVERY_SECONDS", 0.05)
+        monkeypatch.setattr(process, "MAX_ARRIVAL_SECONDS", 0.05)
 
         async def scenario() -> None:
             async with overloaded() as worker:
@@ -336,7 +338,7 @@ class TestRequestsThatAreHandedBack:
 
         run(scenario)
 
-    def test_more_than_the_channel_holds(self) -> None:
+    def test_connections_wait_while_the_channel_is_full(self) -> None:
         numbers = range(300)
 
         def numbered(number: int) -> bytes:
@@ -365,6 +367,7 @@ class TestRequestsThatAreHandedBack:
 class TestEnd:
     def test_idle_connections_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(process, "WATCH_EVERY_SECONDS", 0.05)
+        monkeypatch.setattr(process, "MAX_ARRIVAL_SECONDS", 0.05)
 
         async def scenario() -> None:
             with override_settings(REQUEST_TIMEOUT_SECONDS=0.1):
