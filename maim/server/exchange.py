@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from internal_api.fastpath import Headers, Request
 
-VERSIONS = frozenset({"1.0", "1.1"})  # of HTTP
+HTTP_VERSIONS = frozenset({"1.0", "1.1"})  # of HTTP
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 

@@ -19,7 +19,7 @@ from maim.server import worker
 from maim.server.acceptor import BACKLOG
 from maim.server.connections import worker_limit
 from maim.server.http1 import HttpServer
-from maim.server.shedding.shedder import Shedder
+from maim.server.shedding.handle import ShedderHandle
 from maim.server.worker import STOP_SIGNALS
 
 log = logging.getLogger("maim.server")
@@ -60,7 +60,7 @@ def _listen(surface: Surface) -> socket.socket:
 
 
 def _start(surface: Surface, listener: socket.socket) -> BaseProcess:
-    process = _fork.Process(target=_work, args=(surface, listener), name=f"maim-{surface.name}-worker")
+    process = _fork.Process(target=_run_worker, args=(surface, listener), name=f"maim-{surface.name}-worker")
     process.start()
     return process
 
@@ -74,16 +74,16 @@ def _end(workers: list[BaseProcess], deadline: float) -> None:
         each.join()
 
 
-def _work(surface: Surface, listener: socket.socket) -> None:
+def _run_worker(surface: Surface, listener: socket.socket) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
-    shedder = Shedder(surface, listener)  # forked, so before any thread
+    shedder = ShedderHandle(surface, listener)  # forked, so before any thread
     try:
-        _serve_surface(surface, listener, shedder)
+        _serve(surface, listener, shedder)
     finally:
         shedder.close()  # also after a fault, because this process ends after it
 
 
-def _serve_surface(surface: Surface, listener: socket.socket, shedder: Shedder) -> None:
+def _serve(surface: Surface, listener: socket.socket, shedder: ShedderHandle) -> None:
     application = worker.prepare(surface)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -96,11 +96,11 @@ def _serve_surface(surface: Surface, listener: socket.socket, shedder: Shedder) 
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_connections=worker_limit(),
     )
-    loop.run_until_complete(_serve(server, listener))
+    loop.run_until_complete(_serve_until_stopped(server, listener))
     application.stop()
 
 
-async def _serve(server: HttpServer, listener: socket.socket) -> None:
+async def _serve_until_stopped(server: HttpServer, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, which may have come before."""
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for signum in STOP_SIGNALS:

@@ -22,9 +22,9 @@ from internal_api.fastpath import Headers
 from maim.server.acceptor import Acceptor, connect
 from maim.server.application import Application
 from maim.server.connections import REFUSED_AT_ONCE
-from maim.server.exchange import VERSIONS, Exchange, Peer, refusal
+from maim.server.exchange import HTTP_VERSIONS, Exchange, Peer, refusal
 from maim.server.refusal_pace import RefusalPace
-from maim.server.shedding.shedder import Shedder
+from maim.server.shedding.handle import ShedderHandle
 
 log = logging.getLogger("maim.server")
 
@@ -62,7 +62,7 @@ class HttpServer:
     def __init__(
         self,
         application: Application,
-        shedder: Shedder | None = None,
+        shedder: ShedderHandle | None = None,
         *,
         port: int,
         timeout: float,
@@ -224,13 +224,13 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
         self._server.connections.add(self)
         peer = self._transport.get_extra_info("peername")
-        is_newcomer = not self._unparsed  # which has sent nothing yet
-        if peer is None or (is_newcomer and not self._server.accepts_newest):  # without an address it has gone already
+        has_returned = bool(self._unparsed)  # from the shedder, which had read that
+        if peer is None or not (has_returned or self._server.accepts_newest):  # without an address it has gone already
             self._is_ended = True
             self.abort()
         else:
             self.peer = Peer(*peer[:2])
-            if not is_newcomer:
+            if has_returned:
                 asyncio.get_running_loop().call_soon(self._advance)  # not before the transport is ready
 
     def data_received(self, data: bytes) -> None:
@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
         version, headers = self._parser.get_http_version(), Headers(self._headers)
         self._reading = Exchange(self, self._parser.get_method().decode(), self._target, version, headers)
         coding = headers.get("transfer-encoding", "")
-        if version not in VERSIONS or (coding and version == "1.0"):
+        if version not in HTTP_VERSIONS or (coding and version == "1.0"):
             self._refusal = refusal(400)  # a proxy may see the end of such a body elsewhere (RFC 9112, section 6.1)
         elif coding and coding.strip().lower() != "chunked":
             self._refusal = refusal(501)

@@ -95,8 +95,10 @@ class ThreadQueue:
             return MAX_WAITING  # soon there is a thread for each, however long those before it take
         # A hang shows in the time since the last end, before any interval is known.
         seconds = MAX_EXPECTED_SECONDS - (time.monotonic() - self._last_end)
-        most = min(MAX_WAITING, seconds / self._interval) if self._interval else MAX_WAITING if seconds > 0 else 0
-        return max(0, int(most) - waiting)
+        if seconds <= 0:
+            return 0
+        served_by_then = seconds / self._interval if self._interval else MAX_WAITING
+        return max(0, int(min(MAX_WAITING, served_by_then)) - waiting)
 
     @property
     def is_overloaded(self) -> bool:

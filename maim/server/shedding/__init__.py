@@ -6,6 +6,6 @@ process of its own, the shedder. That refuses the requests that come on it next,
 connection back with the next request that the worker has room for.
 
     channel   connections and numbers that a worker and its shedder pass each other
-    shedder   the worker's handle of its shedder
-    process   the shedder's process: the connections that it holds, and what it refuses
+    handle    the shedder as its worker sees it
+    shedder   what runs in the shedder's process: the connections that it holds, and what it refuses
 """

@@ -24,7 +24,7 @@ def fail(*arguments):
 def work():
     signal.pthread_sigmask(signal.SIG_BLOCK, group.STOP_SIGNALS)
     {first}
-    group._work(PUBLIC, socket.create_server(("127.0.0.1", 0)))
+    group._run_worker(PUBLIC, socket.create_server(("127.0.0.1", 0)))
 
 worker = multiprocessing.get_context("fork").Process(target=work)
 worker.start()
@@ -38,7 +38,7 @@ worker.kill()
     ("first", "code"),
     [
         pytest.param("os.kill(os.getpid(), signal.SIGTERM)", 0, id="told to end before it takes signals"),
-        pytest.param("group._serve = fail", 1, id="failing while its shedder runs"),
+        pytest.param("group._serve_until_stopped = fail", 1, id="failing while its shedder runs"),
     ],
 )
 def test_worker_ends(first: str, code: int) -> None:

@@ -17,7 +17,7 @@ from internal_api.fastpath import Reply
 from maim.server.application import Application
 from maim.server.exchange import Exchange
 from maim.server.http1 import HttpServer
-from maim.server.shedding.shedder import Shedder
+from maim.server.shedding.handle import ShedderHandle
 from tests.support.instances import WAIT, wait_until
 from tests.support.wire import read_all, read_until
 
@@ -56,7 +56,7 @@ class Overloaded:
         exchange.respond(200, [], b"served")
 
 
-class Taker:
+class FakeShedder:
     """A shedder that keeps what it takes, and passes nothing on."""
 
     def __init__(self) -> None:
@@ -77,15 +77,15 @@ class Taker:
         return self.may_take
 
 
-class Served:
+class RunningServer:
     """A server in another thread, its application and its shedder."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.application, self.shedder = Overloaded(), Taker()
+        self.application, self.shedder = Overloaded(), FakeShedder()
         self.loop = uvloop.new_event_loop()
         self.server = HttpServer(
             cast("Application", self.application),
-            cast("Shedder", self.shedder),
+            cast("ShedderHandle", self.shedder),
             port=0,
             timeout=WAIT,
             max_body_bytes=1000,
@@ -108,15 +108,15 @@ class Served:
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    with ExitStack() as stack, _running(Served(stack)) as served:
+def served() -> Iterator[RunningServer]:
+    with ExitStack() as stack, _running(RunningServer(stack)) as served:
         yield served
         for each in served.shedder.taken:
             each.close()
 
 
 @contextmanager
-def _running(served: Served) -> Iterator[Served]:
+def _running(served: RunningServer) -> Iterator[RunningServer]:
     stopping = asyncio.Event()
     thread = threading.Thread(target=served.run, args=(stopping,))
     thread.start()
@@ -133,7 +133,7 @@ def status_on(connection: socket.socket) -> int:
 
 
 class TestHandingOver:
-    def test_connection_whose_request_was_refused_is_handed_over(self, served: Served) -> None:
+    def test_connection_whose_request_was_refused_is_handed_over(self, served: RunningServer) -> None:
         client = served.connect()
         client.sendall(REFUSED)
 
@@ -143,7 +143,7 @@ class TestHandingOver:
         client.sendall(ANSWERED)
         assert served.shedder.taken[0].recv(1000) == ANSWERED, "it is open still, and the shedder reads it"
 
-    def test_connection_with_another_request_stays_until_that_is_served(self, served: Served) -> None:
+    def test_connection_with_another_request_stays_until_that_is_served(self, served: RunningServer) -> None:
         client = served.connect()
         client.sendall(REFUSED + SERVED)
         assert status_on(client) == 503
@@ -155,7 +155,7 @@ class TestHandingOver:
         wait_until(lambda: len(served.shedder.taken) == 1, "it is handed over after the last refusal")
 
     @pytest.mark.parametrize("begun", [b"GET", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n1"])
-    def test_connection_on_which_another_request_has_begun_stays(self, served: Served, begun: bytes) -> None:
+    def test_connection_on_which_another_request_has_begun_stays(self, served: RunningServer, begun: bytes) -> None:
         client = served.connect()
         client.sendall(REFUSED + begun)
 
@@ -163,21 +163,21 @@ class TestHandingOver:
         assert not served.shedder.taken
 
     @pytest.mark.parametrize("last", [ANSWERED, request("/refused", "Connection: close")])
-    def test_connection_stays_that_was_not_refused_or_ends(self, served: Served, last: bytes) -> None:
+    def test_connection_stays_that_was_not_refused_or_ends(self, served: RunningServer, last: bytes) -> None:
         client = served.connect()
         client.sendall(last)
 
         assert status_on(client) in {200, 503}
         assert not served.shedder.taken
 
-    def test_connection_stays_if_the_shedder_cannot_take_it(self, served: Served) -> None:
+    def test_connection_stays_if_the_shedder_cannot_take_it(self, served: RunningServer) -> None:
         served.shedder.may_take = False
         client = served.connect()
         for data, status in ((REFUSED, 503), (ANSWERED, 200), (REFUSED, 503)):
             client.sendall(data)
             assert status_on(client) == status
 
-    def test_connection_whose_client_has_not_taken_the_refusal_stays(self, served: Served) -> None:
+    def test_connection_whose_client_has_not_taken_the_refusal_stays(self, served: RunningServer) -> None:
         """Otherwise the rest of the refusal would be lost with the server's end of the connection."""
         client = served.connect()
         client.sendall(request("/refused-at-length"))
@@ -187,7 +187,7 @@ class TestHandingOver:
         assert len(read_until(client, b"end")) > len(LONG)
         wait_until(lambda: len(served.shedder.taken) == 1, "it is handed over then")
 
-    def test_connections_of_the_shedder_count(self, served: Served) -> None:
+    def test_connections_of_the_shedder_count(self, served: RunningServer) -> None:
         served.shedder.held = MAX_CONNECTIONS
         client = served.connect()
         client.sendall(ANSWERED)
@@ -197,7 +197,7 @@ class TestHandingOver:
 
 class TestHandingBack:
     @pytest.fixture
-    def client(self, served: Served) -> socket.socket:
+    def client(self, served: RunningServer) -> socket.socket:
         """A client whose connection the shedder has."""
         client = served.connect()
         client.sendall(REFUSED)
@@ -205,39 +205,39 @@ class TestHandingBack:
         wait_until(lambda: len(served.shedder.taken) == 1, "it is handed over")
         return client
 
-    def test_request_that_was_read_is_answered(self, served: Served, client: socket.socket) -> None:
+    def test_request_that_was_read_is_answered(self, served: RunningServer, client: socket.socket) -> None:
         served.hand_back(ANSWERED)
 
         assert status_on(client) == 200
 
-    def test_what_was_read_comes_before_what_is_read_next(self, served: Served, client: socket.socket) -> None:
+    def test_what_was_read_comes_before_what_is_read_next(self, served: RunningServer, client: socket.socket) -> None:
         client.sendall(b"ered HTTP/1.1\r\nHost: localhost\r\n\r\n")
         served.hand_back(b"GET /answ")
 
         assert status_on(client) == 200
 
     def test_connection_is_handed_over_again_when_it_is_refused_again(
-        self, served: Served, client: socket.socket
+        self, served: RunningServer, client: socket.socket
     ) -> None:
         served.hand_back(REFUSED)
 
         assert status_on(client) == 503
         wait_until(lambda: len(served.shedder.taken) == 1, "it is handed over")
 
-    def test_it_is_served_though_there_are_too_many(self, served: Served, client: socket.socket) -> None:
+    def test_it_is_served_though_there_are_too_many(self, served: RunningServer, client: socket.socket) -> None:
         served.shedder.held = 100 * MAX_CONNECTIONS
         served.hand_back(ANSWERED)
 
         assert status_on(client) == 200
 
-    def test_client_that_sends_no_more_gets_the_response(self, served: Served, client: socket.socket) -> None:
+    def test_client_that_sends_no_more_gets_the_response(self, served: RunningServer, client: socket.socket) -> None:
         client.shutdown(socket.SHUT_WR)
         served.hand_back(ANSWERED)
 
         assert status_on(client) == 200
 
     def test_connection_stays_whose_requests_are_not_for_the_shedder(
-        self, served: Served, client: socket.socket
+        self, served: RunningServer, client: socket.socket
     ) -> None:
         served.hand_back(REFUSED, may_be_shed=False)
 

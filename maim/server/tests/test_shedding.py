@@ -16,9 +16,9 @@ from django.test import override_settings
 
 from core.http import metrics
 from core.http.surfaces import INTERNAL, PUBLIC, Surface
-from maim.server.shedding import process
+from maim.server.shedding import shedder as shedder_module
 from maim.server.shedding.channel import Channel, Purpose, State
-from maim.server.shedding.process import MAX_REQUEST_BYTES, READ_AT_ONCE, Connections
+from maim.server.shedding.shedder import MAX_REQUEST_BYTES, READ_AT_ONCE, Shedder
 from tests.support.instances import WAIT
 from tests.support.wire import Response
 
@@ -66,7 +66,7 @@ class Client:
 class Worker:
     """A worker whose shedder runs in this process, on the same event loop."""
 
-    shedder: Connections
+    shedder: Shedder
 
     def __init__(self, channel: Channel, state: State) -> None:
         self.channel, self.state = channel, state
@@ -76,11 +76,10 @@ class Worker:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
         self._sockets: list[socket.socket] = [self._listener]
         self._clients: list[Client] = []
-        self._takes_back = self._is_dead = False
+        self._is_dead = False
 
-    def take_back(self) -> None:
-        """Begin to take connections back."""
-        self._takes_back = True
+    def start_receiving(self) -> None:
+        """Begin to receive the connections that come back."""
         self.channel.open(self._receive, self.is_shedder_gone.set)
 
     def _receive(self, purpose: Purpose, client: socket.socket, data: bytes) -> None:
@@ -127,13 +126,13 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def overloaded(surface: Surface = INTERNAL, *, takes_back: bool = True) -> AsyncIterator[Worker]:
+async def overloaded(surface: Surface = INTERNAL, *, receives: bool = True) -> AsyncIterator[Worker]:
     """Run the shedder of a worker that has no room, until the worker ends."""
     ours, theirs = Channel.pair()
     worker = Worker(ours, State(room=0, keeps_connections=True, held=0))
-    shedder = worker.shedder = Connections(surface, theirs, worker.state)
-    if takes_back:
-        worker.take_back()
+    shedder = worker.shedder = Shedder(surface, theirs, worker.state)
+    if receives:
+        worker.start_receiving()
     running = asyncio.ensure_future(shedder.run())
     try:
         yield worker
@@ -292,8 +291,8 @@ class TestRequestsThatAreHandedBack:
         run(scenario)
 
     def test_dripping_request_is_handed_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "WATCH_EVERY_SECONDS", 0.05)
-        monkeypatch.setattr(process, "MAX_ARRIVAL_SECONDS", 0.05)
+        monkeypatch.setattr(shedder_module, "WATCH_EVERY_SECONDS", 0.05)
+        monkeypatch.setattr(shedder_module, "MAX_ARRIVAL_SECONDS", 0.05)
 
         async def scenario() -> None:
             async with overloaded() as worker:
@@ -327,8 +326,8 @@ class TestRequestsThatAreHandedBack:
 
     @pytest.mark.parametrize("sent", [b"GET", REQUEST.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n1")])
     def test_slow_request_is_handed_back(self, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-        monkeypatch.setattr(process, "WATCH_EVERY_SECONDS", 0.05)
-        monkeypatch.setattr(process, "MAX_ARRIVAL_SECONDS", 0.05)
+        monkeypatch.setattr(shedder_module, "WATCH_EVERY_SECONDS", 0.05)
+        monkeypatch.setattr(shedder_module, "MAX_ARRIVAL_SECONDS", 0.05)
 
         async def scenario() -> None:
             async with overloaded() as worker:
@@ -345,7 +344,7 @@ class TestRequestsThatAreHandedBack:
             return f"GET /{number} HTTP/1.1\r\n{HOST}X-Any: {'x' * 10_000}\r\n\r\n".encode()
 
         async def scenario() -> None:
-            async with overloaded(takes_back=False) as worker:
+            async with overloaded(receives=False) as worker:
                 clients = [await worker.hand_over() for _ in numbers]
                 worker.state.room = len(numbers)
                 for number, client in enumerate(clients):
@@ -354,7 +353,7 @@ class TestRequestsThatAreHandedBack:
                 assert worker.shedder._returning, "the channel is full"
                 for client in clients:
                     client.send(b"more")
-                worker.take_back()
+                worker.start_receiving()
                 found = [await worker.returned.get() for _ in numbers]
                 assert sorted(data for _purpose, _connection, data in found) == sorted(map(numbered, numbers))
                 for _purpose, connection, _data in found:
@@ -366,8 +365,8 @@ class TestRequestsThatAreHandedBack:
 
 class TestEnd:
     def test_idle_connections_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(process, "WATCH_EVERY_SECONDS", 0.05)
-        monkeypatch.setattr(process, "MAX_ARRIVAL_SECONDS", 0.05)
+        monkeypatch.setattr(shedder_module, "WATCH_EVERY_SECONDS", 0.05)
+        monkeypatch.setattr(shedder_module, "MAX_ARRIVAL_SECONDS", 0.05)
 
         async def scenario() -> None:
             with override_settings(REQUEST_TIMEOUT_SECONDS=0.1):
@@ -401,7 +400,7 @@ class TestEnd:
 
     def test_worker_that_dies_leaves_no_connection(self) -> None:
         async def scenario() -> None:
-            async with overloaded(takes_back=False) as worker:
+            async with overloaded(receives=False) as worker:
                 idle, sending = await worker.hand_over(), await worker.hand_over()
                 sending.send(b"GET ")
                 await until(lambda: any(each.received for each in worker.shedder.open))
