@@ -1,4 +1,4 @@
-"""What runs in the shedder's process: the connections that it holds, and what it refuses."""
+"""Refuse requests in the shedder's process, on the connections that it holds."""
 
 from __future__ import annotations
 
