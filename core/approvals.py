@@ -21,7 +21,8 @@ rows:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.db import OperationalError, connection
@@ -90,6 +91,16 @@ def wait_for_changes_of_others() -> None:
         newest, server = epoch.current(), primary.server()
         if newest and not read().covers(newest, server):
             wait.require(newest)
+
+
+@contextmanager
+def wait_before(*refusals: type[Exception]) -> Iterator[None]:
+    """Wait for the changes of others before one of these errors leaves the block, as it may tell of such a change."""
+    try:
+        yield
+    except refusals:
+        wait_for_changes_of_others()
+        raise
 
 
 def delete_outdated(expected: int, server: Hashable) -> int:

@@ -184,6 +184,16 @@ class TestOtherState:
         with waits.after_one_wait():
             assert run("operations", "cancel", row.pk).status == 1
 
+    def test_file_that_cannot_be_applied(self, alice: Person, waits: Waits, tmp_path: Path) -> None:
+        keys.disable_key(actor=OPERATOR, key=make_key(make_agent(alice.tenant, "bot")).key)
+        file = tmp_path / "tenants.json"
+        file.write_text(json.dumps({"tenants": [{"name": alice.tenant.tenant_name, "owner": "nobody"}]}))
+
+        with waits.after_one_wait():
+            assert run("apply", "-f", str(file), "--yes").status == 1
+        assert run("apply", "-f", str(file), "--dry-run").status == 1
+        assert len(waits.seconds) == 1, "a rehearsal does not wait"
+
 
 class TestNothingLeftToDo:
     """A change that finds everything as it is to be."""

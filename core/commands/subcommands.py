@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar, TypeVar
 
 from django.core.management.base import CommandError, CommandParser
@@ -72,13 +73,9 @@ class SubcommandsCommand(MaimCommand):
             raise CommandError(f"{named}{error.strerror or error}") from error
 
     def _run(self, options: Options) -> None:
-        """Run the subcommand. If it is refused, wait first, because the refusal may tell of a change a moment ago."""
-        try:
+        """Run the subcommand. A refusal may tell of a change a moment ago, so it waits, unless it is a rehearsal's."""
+        with nullcontext() if options.get("dry_run") else approvals.wait_before(DomainError, CommandError):
             options["handler"](options)
-        except (DomainError, CommandError):
-            if not options.get("dry_run"):
-                approvals.wait_for_changes_of_others()
-            raise
 
     def prepare(self) -> None:
         """Set up what the subcommands share, such as a lookup of what they name. `actor` and `out` are there."""

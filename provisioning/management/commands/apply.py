@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from core.commands.formatting import format_json
 from core.commands.options import add_json
 from core.commands.output import Output
 from core.commands.subcommands import Options
+from core.errors import DomainError
 from provisioning import declaration, execution
 from provisioning.changes import Sign
+from provisioning.declaration import Declaration
 from provisioning.management.formatting import plan_document, plan_lines, problem_line, problems_text
 from provisioning.planning import make_plan
 from provisioning.plans import Plan
@@ -77,8 +79,13 @@ class Command(MaimCommand):
             raise command_error(error) from error
 
     def _run(self, actor: Actor, options: Options) -> None:
-        is_issuing = options["secrets_file"] is not None or options["secrets_to"] is not None
         declared = declaration.read(_read(options["file"]), os.environ)
+        only_looks = options["check"] or options["dry_run"]
+        with nullcontext() if only_looks else approvals.wait_before(InvalidFile, DomainError):
+            self._apply(declared, actor, options)
+
+    def _apply(self, declared: Declaration, actor: Actor, options: Options) -> None:
+        is_issuing = options["secrets_file"] is not None or options["secrets_to"] is not None
         plan = make_plan(declared, actor=actor, prune=options["prune"], issue=is_issuing)
         if not options["check"] and not options["dry_run"]:
             approvals.wait_for_changes_of_others()  # what matches the file may have been changed a moment ago
