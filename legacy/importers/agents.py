@@ -28,7 +28,7 @@ from legacy.parsing import Row, parse_text
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 
-_MAX_LENGTH = 100
+_MAX_NAME_LENGTH = 100
 _BATCH = 200  # agents whose config tables are read with one query each
 _SHOWN_WARNINGS = 5
 
@@ -41,7 +41,7 @@ class AgentImporter(Importer[Agent, Agent]):
     def read(
         self, snapshot: Snapshot, tenant_ids: Collection[str], report: Report
     ) -> Iterator[list[SourceObject[Agent]]]:
-        new_names = names_for_duplicates(snapshot, "agents", tenant_ids, max_length=_MAX_LENGTH)
+        new_names = names_for_duplicates(snapshot, "agents", tenant_ids, max_length=_MAX_NAME_LENGTH)
         tables: dict[str, dict[str, list[Row]]] = {}
 
         def convert(row: Row) -> SourceObject[Agent] | None:
@@ -76,7 +76,7 @@ class AgentImporter(Importer[Agent, Agent]):
         self, objects: Sequence[SourceObject[Agent]], report: Report, *, to_delete: Collection[str]
     ) -> None:
         rename_conflicting(
-            [one.target for one in objects], self.name, report, to_delete=to_delete, max_length=_MAX_LENGTH
+            [one.target for one in objects], self.name, report, to_delete=to_delete, max_length=_MAX_NAME_LENGTH
         )
 
     def save(
@@ -140,7 +140,7 @@ def _agent(
         created_at=read_time(row, "created_at", notes),
         updated_at=read_time(row, "updated_at", notes),
     )
-    name = names.valid_name(parse_text(row["name"]), agent.id, max_length=_MAX_LENGTH)
+    name = names.valid_name(parse_text(row["name"]), agent.id, max_length=_MAX_NAME_LENGTH)
     agent.set_name(name.text)
     if name.problem:
         notes.add(Reason.RENAMED, f"{name.problem}; it is now {name.text}")

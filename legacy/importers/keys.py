@@ -20,7 +20,7 @@ from legacy.parsing import Row, UnreadableValue, parse_count, parse_datetime, pa
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 
-_MAX_LENGTH = 100
+_MAX_NAME_LENGTH = 100
 
 
 class KeyImporter(Importer[ApiKey, ImportedKey]):
@@ -31,7 +31,7 @@ class KeyImporter(Importer[ApiKey, ImportedKey]):
     def read(
         self, snapshot: Snapshot, tenant_ids: Collection[str], report: Report
     ) -> Iterator[list[SourceObject[ImportedKey]]]:
-        new_names = names_for_duplicates(snapshot, "api_keys", tenant_ids, max_length=_MAX_LENGTH)
+        new_names = names_for_duplicates(snapshot, "api_keys", tenant_ids, max_length=_MAX_NAME_LENGTH)
 
         def convert(row: Row) -> SourceObject[ImportedKey] | None:
             notes = report.notes_for(self.name, row["id"], row["tenant_id"])
@@ -75,7 +75,7 @@ class KeyImporter(Importer[ApiKey, ImportedKey]):
         self, objects: Sequence[SourceObject[ImportedKey]], report: Report, *, to_delete: Collection[str]
     ) -> None:
         rename_conflicting(
-            [one.target.key for one in objects], self.name, report, to_delete=to_delete, max_length=_MAX_LENGTH
+            [one.target.key for one in objects], self.name, report, to_delete=to_delete, max_length=_MAX_NAME_LENGTH
         )
 
     def save(
@@ -152,7 +152,7 @@ def _key(row: Row, notes: Notes, *, other_name: str | None) -> SourceObject[Impo
     except UnreadableValue as error:
         key.status = KeyStatus.DISABLED
         notes.add(Reason.BAD_TIME, f"expires_at: {error}; the key is disabled now")
-    name = names.valid_name(parse_text(row["name"]), key.id, max_length=_MAX_LENGTH)
+    name = names.valid_name(parse_text(row["name"]), key.id, max_length=_MAX_NAME_LENGTH)
     key.set_name(name.text)
     if name.problem:
         notes.add(Reason.RENAMED, f"{name.problem}; it is now {name.text}")

@@ -32,7 +32,7 @@ from tenants import bulk_import
 from tenants import services as tenants_services
 from tenants.models import Tenant, TenantStatus, TenantType
 
-_MAX_LENGTH = 200
+_MAX_NAME_LENGTH = 200
 _COMPARED = ("tenant_name", "tenant_type", "description", "contact_email", "tenant_config", "status", "owner_id")
 
 
@@ -102,7 +102,7 @@ class TenantImporter(Importer[Tenant, Tenant]):
             if (one.target.owner_scope, one.target.name_folded) in taken:
                 notes = report.notes_for(self.name, one.object_id, one.object_id)
                 other_name = unique_name(
-                    one.target.tenant_name, one.object_id, partial(is_free, one), max_length=_MAX_LENGTH
+                    one.target.tenant_name, one.object_id, partial(is_free, one), max_length=_MAX_NAME_LENGTH
                 )
                 _rename(one.target, other_name, "the owner has another tenant of this name in maim", notes)
 
@@ -144,11 +144,11 @@ def _names_for_duplicates(snapshot: Snapshot) -> dict[str, str]:
             (
                 _owner_scope(row["owner"]),
                 row["id"],
-                names.valid_name(parse_text(row["tenant_name"]), row["id"], max_length=_MAX_LENGTH).text,
+                names.valid_name(parse_text(row["tenant_name"]), row["id"], max_length=_MAX_NAME_LENGTH).text,
             )
             for row in rows
         ),
-        max_length=_MAX_LENGTH,
+        max_length=_MAX_NAME_LENGTH,
     )
 
 
@@ -206,7 +206,7 @@ def _tenant(
         created_at=read_time(row, "created_at", notes),
         updated_at=read_time(row, "updated_at", notes),
     )
-    name = names.valid_name(parse_text(row["tenant_name"]), tenant.id, max_length=_MAX_LENGTH)
+    name = names.valid_name(parse_text(row["tenant_name"]), tenant.id, max_length=_MAX_NAME_LENGTH)
     tenant.set_name(name.text)
     if name.problem:
         notes.add(Reason.RENAMED, f"{name.problem}; it is now {name.text}")

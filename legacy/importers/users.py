@@ -21,7 +21,7 @@ from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from tenants.bulk_import import give_to_owners
 
-_MAX_LENGTH = 100
+_MAX_NAME_LENGTH = 100
 
 
 class UserImporter(Importer[User, User]):
@@ -34,7 +34,7 @@ class UserImporter(Importer[User, User]):
         people = "SELECT id, username, email FROM people WHERE id <> '' ORDER BY created_at, id"
         self._new_names = names.names_for_duplicates(
             (("", row["id"], _name(row).text) for row in snapshot.rows(people)),
-            max_length=_MAX_LENGTH,
+            max_length=_MAX_NAME_LENGTH,
             fold=fold,
         )
         self._ids_with_shared_email = names.later_duplicates(
@@ -90,7 +90,7 @@ class UserImporter(Importer[User, User]):
         for one in objects:
             notes, user = report.notes_for(self.name, one.object_id, None), one.target
             if user.username_folded in taken:
-                other_name = unique_name(user.username, one.object_id, is_free, max_length=_MAX_LENGTH, fold=fold)
+                other_name = unique_name(user.username, one.object_id, is_free, max_length=_MAX_NAME_LENGTH, fold=fold)
                 _rename(user, other_name, "another user of maim has this name", notes)
             if user.email_folded in taken_emails:
                 user.set_email(None)
@@ -180,7 +180,9 @@ def _email(row: Row, notes: Notes, *, is_shared: bool) -> str | None:
 
 
 def _name(row: Row) -> names.ValidName:
-    return names.valid_name(parse_text(row["username"]), row["id"], max_length=_MAX_LENGTH, fold=fold, printable=True)
+    return names.valid_name(
+        parse_text(row["username"]), row["id"], max_length=_MAX_NAME_LENGTH, fold=fold, printable=True
+    )
 
 
 def _address(row: Row) -> str:
