@@ -13,7 +13,7 @@ from django.db.models import Model, ProtectedError, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
@@ -132,14 +132,22 @@ class UserAdmin(OperatorAdmin):
     @admin.action(description=_("Deactivate selected users"), permissions=["deactivate"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         actor = actor_of(request)
-        change_all(queryset, lambda user: services.deactivate_user(actor=actor, user_id=user.pk))
-        self.message_user(request, gettext("The users are deactivated, and their sessions and tokens ended."))
+        number = len(change_all(queryset, lambda user: services.deactivate_user(actor=actor, user_id=user.pk)))
+        message = ngettext(
+            "%(number)d user is deactivated. All sessions and tokens have ended.",
+            "%(number)d users are deactivated. All their sessions and tokens have ended.",
+            number,
+        )
+        self.message_user(request, message % {"number": number})
 
     @admin.action(description=_("End all sessions of selected users"), permissions=["end_sessions"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         actor = actor_of(request)
-        change_all(queryset, lambda user: services.end_all_sessions(actor=actor, user_id=user.pk))
-        self.message_user(request, gettext("The sessions are ended."))
+        number = len(change_all(queryset, lambda user: services.end_all_sessions(actor=actor, user_id=user.pk)))
+        message = ngettext(
+            "The sessions of %(number)d user have ended.", "The sessions of %(number)d users have ended.", number
+        )
+        self.message_user(request, message % {"number": number})
 
     def role_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give a user a role in the admin, or take it away."""

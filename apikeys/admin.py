@@ -16,7 +16,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import capfirst
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldForeignKeyRawIdWidget
 
@@ -218,14 +218,16 @@ class ApiKeyAdmin(OperatorAdmin):
     @admin.action(description=_("Disable selected keys"), permissions=["disable"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         actor = actor_of(request)
-        change_all(queryset, lambda key: services.disable_key(actor=actor, key=key))
-        self.message_user(request, gettext("The keys are disabled."))
+        number = len(change_all(queryset, lambda key: services.disable_key(actor=actor, key=key)))
+        message = ngettext("%(number)d key is disabled.", "%(number)d keys are disabled.", number)
+        self.message_user(request, message % {"number": number})
 
     @admin.action(description=_("Enable selected keys"), permissions=["enable"])
     def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         actor = actor_of(request)
-        change_all(queryset, lambda key: services.enable_key(actor=actor, key=key))
-        self.message_user(request, gettext("The keys are enabled."))
+        number = len(change_all(queryset, lambda key: services.enable_key(actor=actor, key=key)))
+        message = ngettext("%(number)d key is enabled.", "%(number)d keys are enabled.", number)
+        self.message_user(request, message % {"number": number})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str

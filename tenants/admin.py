@@ -10,8 +10,8 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.admin import TabularInline
 from unfold.forms import PaginationInlineFormSet
 
@@ -169,18 +169,24 @@ class TenantAdmin(ConfigAdmin):
 
     @admin.action(description=_("Suspend selected tenants"), permissions=["suspend"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
-        self._set_status(request, queryset, TenantStatus.SUSPENDED)
-        self.message_user(request, gettext("The tenants are suspended, and none of their keys is valid."))
+        number = self._set_status(request, queryset, TenantStatus.SUSPENDED)
+        message = ngettext(
+            "%(number)d tenant is suspended, and none of its keys is valid.",
+            "%(number)d tenants are suspended, and none of their keys is valid.",
+            number,
+        )
+        self.message_user(request, message % {"number": number})
 
     @admin.action(description=_("Resume selected suspended tenants"), permissions=["resume"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
-        self._set_status(request, queryset.filter(status=TenantStatus.SUSPENDED), TenantStatus.ACTIVE)
-        self.message_user(request, gettext("The tenants are active again."))
+        number = self._set_status(request, queryset.filter(status=TenantStatus.SUSPENDED), TenantStatus.ACTIVE)
+        message = ngettext("%(number)d tenant is active again.", "%(number)d tenants are active again.", number)
+        self.message_user(request, message % {"number": number})
 
     @staticmethod
-    def _set_status(request: HttpRequest, tenants: QuerySet[Tenant], status: TenantStatus) -> None:
+    def _set_status(request: HttpRequest, tenants: QuerySet[Tenant], status: TenantStatus) -> int:
         actor, changes = actor_of(request), TenantChanges(status=status)
-        change_all(tenants, lambda row: services.update_tenant(actor=actor, tenant=row, changes=changes))
+        return len(change_all(tenants, lambda row: services.update_tenant(actor=actor, tenant=row, changes=changes)))
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Tenant:
         owner = values.pop("owner")

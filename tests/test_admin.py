@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.test.utils import CaptureQueriesContext
@@ -332,3 +333,41 @@ def test_history_of_a_row_links_to_its_audit_entries(olivia: Operator, alice: Pe
     actions = [row.action for row in context_of(response)["cl"].result_list]
     assert actions == ["tenant.update", "tenant.create"]
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("action", "model", "messages"),
+    [
+        ("disable", ApiKey, ["1 key is disabled.", "0 keys are disabled."]),
+        ("enable", ApiKey, ["1 key is enabled.", "0 keys are enabled."]),
+        (
+            "suspend",
+            Tenant,
+            [
+                "1 tenant is suspended, and none of its keys is valid.",
+                "0 tenants are suspended, and none of their keys is valid.",
+            ],
+        ),
+        ("resume", Tenant, ["0 tenants are active again."] * 2),
+        (
+            "deactivate",
+            User,
+            [
+                "1 user is deactivated. All sessions and tokens have ended.",
+                "0 users are deactivated. All their sessions and tokens have ended.",
+            ],
+        ),
+        ("end_sessions", User, ["The sessions of 1 user have ended.", "The sessions of 0 users have ended."]),
+    ],
+)
+def test_action_tells_how_many_rows_it_found(
+    action: str, model: type[Model], messages: list[str], olivia: Operator, alice: Person
+) -> None:
+    rows: list[Model] = [make_key(make_agent(alice.tenant)).key, alice.tenant, alice.user]
+    row = next(each for each in rows if type(each) is model)
+    gone = model(pk="gone")
+
+    olivia.act(action, row, gone)
+    response = olivia.act(action, gone)
+
+    assert [str(each) for each in get_messages(response.wsgi_request)] == messages

@@ -30,15 +30,19 @@ class TestCatalogs:
         assert [entry.msgid for entry in entries if not entry.translated()] == []
 
     def test_compiled_catalog_is_up_to_date(self, path: Path) -> None:
-        entries = {(entry.msgctxt, entry.msgid): entry.msgstr for entry in polib.pofile(str(path)) if entry.msgstr}
+        entries = polib.pofile(str(path))
         with path.with_suffix(".mo").open("rb") as compiled:
             catalog = gettext.GNUTranslations(compiled)
 
-        found = {
-            (context, msgid): catalog.gettext(msgid) if context is None else catalog.pgettext(context, msgid)
-            for context, msgid in entries
-        }
-        assert found == entries, "run: make messages"
+        def text_of(entry: polib.POEntry) -> str:
+            if entry.msgid_plural:
+                return catalog.ngettext(entry.msgid, entry.msgid_plural, 2)
+            return catalog.pgettext(entry.msgctxt, entry.msgid) if entry.msgctxt else catalog.gettext(entry.msgid)
+
+        found = {(entry.msgctxt, entry.msgid): text_of(entry) for entry in entries}
+        assert found == {(entry.msgctxt, entry.msgid): entry.msgstr or entry.msgstr_plural[0] for entry in entries}, (
+            "run: make messages"
+        )
 
     def test_one_thing_has_one_word(self, path: Path) -> None:
         texts = [entry.msgstr or entry.msgstr_plural[0] for entry in polib.pofile(str(path))]
