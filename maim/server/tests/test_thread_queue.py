@@ -26,6 +26,13 @@ THREADS = 2
 Scenario = Callable[["Surface"], Awaitable[None]]
 
 
+@pytest.fixture(autouse=True)
+def _no_request_waits_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is refused because the machine is busy, but in the tests of refusals."""
+    monkeypatch.setattr(thread_queue, "MAX_WAIT_SECONDS", WAIT)
+    monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", WAIT)
+
+
 class Surface:
     """A surface with two threads, whose requests run until they are released."""
 
@@ -181,7 +188,7 @@ def test_request_is_refused_at_once_while_the_queue_moves_too_slowly(monkeypatch
         await asyncio.sleep(0)
         monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 0)
         with pytest.raises(Overloaded):
-            await asyncio.wait_for(surface.send("d"), 1)
+            await asyncio.wait_for(surface.send("d"), 10)
         surface.release("a", "b", "c")
 
         assert await asyncio.gather(*running, waiting) == ["a", "b", "c"]
@@ -257,6 +264,7 @@ def test_requests_of_one_turn_of_the_event_loop_count_each_other(monkeypatch: py
 def test_nothing_is_refused_because_the_machine_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
     clock: Any = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
     monkeypatch.setattr(thread_queue, "time", clock)
+    monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 1.0)
 
     async def scenario(surface: Surface) -> None:
         running = await surface.fill()
@@ -277,6 +285,7 @@ def test_nothing_is_refused_because_the_machine_stood_still(monkeypatch: pytest.
 def test_request_ends_also_if_its_thread_then_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     clock: Any = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, process_time=time.process_time)
     monkeypatch.setattr(thread_queue, "time", clock)
+    monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 1.0)
     monkeypatch.setattr(thread_queue, "MAX_UTILIZATION", -1)  # so that the limit stays at two threads
 
     async def scenario(surface: Surface) -> None:
