@@ -16,7 +16,7 @@ from accounts.services.users import DUPLICATES, lock_user, update_user
 from accounts.validators import email_errors
 from core import audit
 from core.actor import Actor
-from core.db import transactional, translate_unique_violation
+from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Conflict, Invalid
 
 
@@ -47,7 +47,7 @@ def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: 
     return _change_profile(actor=actor, user=user, email=email, others=others)
 
 
-@transactional
+@transactional_and_propagated
 def _change_profile(*, actor: Actor, user: User, email: str | None, others: UserChanges) -> User:
     changed = _change_email(actor=actor, user=user, email=email)
     return update_user(actor=actor, user_id=user.id, changes=others) if others else changed

@@ -28,7 +28,7 @@ def ask_again(person: Person) -> Any:
     return person.client.send("POST", "/api/v1/auth/email/verification")
 
 
-def change(person: Person, email: str | None, **fields: str) -> Any:
+def change(person: Person, email: str | None, **fields: Any) -> Any:
     return person.client.send("PATCH", "/api/v1/auth/me", {"email": email, **fields})
 
 
@@ -133,6 +133,12 @@ class TestChange:
         assert verify(sent_token(mailbox)).status_code == 204
         assert mailbox.recipients == [NEW]
         assert profile(alice_with_email) == (NEW, True, None)
+
+    def test_other_fields_change_in_the_same_request(self, alice_with_email: Person, mailbox: Mailbox) -> None:
+        profile_form = {"password": PASSWORD, "key_notices": False}
+
+        assert change(alice_with_email, NEW, **profile_form).json()["key_notices"] is False
+        assert change(alice_with_email, EMAIL, **profile_form).status_code == 200, "nothing changes"
 
     def test_old_address_is_told(self, alice_with_email: Person, mailbox: Mailbox) -> None:
         change(alice_with_email, NEW, password=PASSWORD)
