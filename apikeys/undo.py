@@ -23,7 +23,8 @@ class Keys(Part[ApiKey]):
     def put_back(self, rows: Sequence[ApiKey], restoration: Restoration) -> int:
         if restoration.deleted.kind == Kind.AGENT:
             tenant = lock_tenant(rows[0].tenant_id)
-            check_limit(tenant, Resource.KEYS, adding=len(rows))
+            # All of them with each part of the rows, because what this transaction has added does not count yet.
+            check_limit(tenant, Resource.KEYS, adding=restoration.deleted.counts[self.label])
             rename_taken(rows, restoration, among=ApiKey.objects.in_tenants([tenant.pk]))
         for row in rows:
             row.status = KeyStatus.DISABLED

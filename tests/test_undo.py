@@ -268,6 +268,18 @@ def test_agent_that_its_tenant_has_no_room_for_is_refused(alice: Person, resourc
     refused(TenantLimitReached, agent.id)
 
 
+def test_keys_that_are_stored_in_chunks_count_together(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1)
+    agent = make_agent(alice.tenant)
+    for number in range(3):
+        make_key(agent, f"key {number}")
+    delete_agent(agent)
+    make_key(make_agent(alice.tenant))
+    tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"limits": {"keys": 3}})
+
+    refused(TenantLimitReached, agent.id)
+
+
 def test_object_is_refused_when_its_time_is_over(agent: Agent, settings: Any) -> None:
     delete_agent(agent)
     DeletedObject.objects.update(expires_at=timezone.now())
