@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from accounts.models import User
 from agents import services as agents
 from agents.fields import AgentSettings
 from agents.models import Agent
@@ -20,6 +21,7 @@ from core.actor import Actor
 from core.changes import dry_run
 from core.db import transactional_and_propagated
 from core.errors import DomainError, Invalid
+from core.revisions import check_revision
 from provisioning.changes import Sign
 from provisioning.declaration import Declaration
 from provisioning.plans import AgentPlan, KeyPlan, Plan, TenantPlan
@@ -37,8 +39,10 @@ MAX_CHANGES = 1000
 
 def transactions_of(plan: Plan) -> list[list[TenantPlan]]:
     """Return the tenants that are changed together: all, or each by itself if there are more than MAX_CHANGES."""
-    together = [plan.tenants] if len(plan.changes) <= MAX_CHANGES else [[tenant] for tenant in plan.tenants]
-    return [part for part in together if any(change.sign != Sign.SKIP for each in part for change in each.shown())]
+    changed = [each for each in plan.tenants if any(change.sign != Sign.SKIP for change in each.shown())]
+    if len(plan.changes) > MAX_CHANGES:
+        return [[each] for each in changed]
+    return [changed] if changed else []
 
 
 def carry_out(plan: Plan, part: Sequence[TenantPlan], *, actor: Actor, sink: SecretSink | None) -> None:
@@ -102,14 +106,23 @@ class _Execution:
     def _changed_tenant(self, plan: TenantPlan) -> Tenant:
         if plan.row is None:
             return self._new_tenant(plan)
-        tenant = plan.row
+        tenant = lock_tenant(plan.row.pk)
+        check_revision(tenant, {plan.row.revision})  # it may be somebody else's by now, and have another name
+        # A name is free or taken among the tenants of an owner. So the former owner must not get in the way of the new
+        # name, nor the new owner in that of the former one.
+        hands_over_first = plan.owner is not None and not _owns_name(plan.owner, tenant.name_folded)
+        if hands_over_first:
+            self._hand_over(tenant, plan)
         if plan.changes:
             changes: Any = plan.changes
-            expected = {tenant.revision}
-            tenant = tenants.update_tenant(actor=self._actor, tenant=tenant, changes=changes, expected=expected)
+            tenant = tenants.update_tenant(actor=self._actor, tenant=tenant, changes=changes)
+        if not hands_over_first:
+            self._hand_over(tenant, plan)
+        return tenant
+
+    def _hand_over(self, tenant: Tenant, plan: TenantPlan) -> None:
         if plan.owner is not None and plan.owner.pk != tenant.owner_id:
             members.set_member(actor=self._actor, tenant=tenant, user_id=plan.owner.pk, role=Role.OWNER)
-        return tenant
 
     def _new_tenant(self, plan: TenantPlan) -> Tenant:
         settings, later = _split(plan.changes, TenantSettings.__annotations__, ("tenant_name", "tenant_type"))
@@ -171,6 +184,10 @@ class _Execution:
                 api_key=issued.secret,
             )
         )
+
+
+def _owns_name(owner: User, name_folded: str) -> bool:
+    return Tenant.objects.filter(owner=owner, name_folded=name_folded).exists()
 
 
 def _split(changes: dict[str, Any], settings: Any, names: tuple[str, ...]) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from agent_config.document import MASK
+from core import strict_json
 from provisioning.yaml_file import MAX_BYTES, Document, InvalidFile, Place, Problem
 
 # The configs of tenants and agents, by the names in their places: `("tenants", 0, "agents", 1, "config")`.
@@ -78,6 +79,11 @@ class Substitution:
             value = self._environment.get(name)
             if value is None:
                 self._refuse(place, _("the environment variable %(name)s is not set") % {"name": name})
+                return ""
+            try:
+                strict_json.check(value)
+            except strict_json.NotAcceptable:  # bytes that are not UTF-8 are surrogates in it
+                self._refuse(place, _("the environment variable %(name)s is not UTF-8") % {"name": name})
                 return ""
             self._take(value, place)
             return value

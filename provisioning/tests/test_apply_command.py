@@ -19,15 +19,19 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from agents import services as agents
 from agents.models import Agent, ConfigVersion
 from apikeys import services as apikeys
 from apikeys import verification
 from apikeys.models import ApiKey
 from core.commands.exit_codes import ExitCode
+from core.commands.output import Output
 from core.models import AuditEntry, Epoch, FeedEntry
 from provisioning import execution
 from provisioning.tests.conftest import Apply
+from tenants import members
+from tenants import services as tenants
 from tenants.models import Membership, Role, Tenant
 from tests.support.commands import Terminal
 from tests.support.people import OPERATOR, Person, make_agent, make_key, register
@@ -255,6 +259,21 @@ class TestSecondApply:
         assert applied.owner is not None
         assert (applied.tenant_name, applied.owner.username) == ("Acme Ltd", "bob")
 
+    @pytest.mark.parametrize("owner_of_other", ["alice", "bob"])
+    def test_owner_and_name_change_beside_a_tenant_of_either_owner(
+        self, apply: Apply, applied: Tenant, people: list[Person], owner_of_other: str
+    ) -> None:
+        """The former owner may have another tenant of the new name, or the new owner one of the former name."""
+        alice, bob, _charlie = people
+        name, owner = ("Other", alice) if owner_of_other == "alice" else ("ACME", bob)
+        tenants.create_tenant(actor=OPERATOR, tenant_name=name, tenant_type="enterprise", owner_id=owner.user.pk)
+
+        outcome = apply({"tenants": [{"id": applied.id, "name": "Other", "owner": "bob"}]}, "--yes")
+
+        assert outcome.status == 0, outcome.err
+        applied.refresh_from_db()
+        assert (applied.tenant_name, applied.owner_id) == ("Other", bob.user.pk)
+
     def test_tenant_of_somebody_else_is_not_taken_over(self, apply: Apply, applied: Tenant) -> None:
         apply(document(owner="charlie", members=[], agents=[]), "--yes")
 
@@ -372,6 +391,54 @@ class TestRefusals:
         assert "changed since you read it" in outcome.err
         assert Agent.unscoped.get(name="support bot").tags == ["by hand"]
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"agents": [{"name": "new bot"}]}, id="agents alone"),
+            pytest.param({"members": [{"user": "charlie", "role": "admin"}]}, id="members alone"),
+            pytest.param({"description": "new"}, id="the tenant"),
+        ],
+    )
+    def test_tenant_that_was_handed_over_since_the_plan_is_left_alone(
+        self, apply: Apply, applied: Tenant, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    ) -> None:
+        bob = User.objects.get(username="bob")
+
+        def hand_over(_output: Output, _question: str) -> None:
+            members.set_member(actor=OPERATOR, tenant=applied, user_id=bob.pk, role=Role.OWNER)
+
+        monkeypatch.setattr(Output, "confirm", hand_over)
+        outcome = apply({"tenants": [{"name": "ACME", "owner": "alice", **changes}]})
+
+        assert outcome.status == ExitCode.REFUSED
+        assert "changed since you read it" in outcome.err
+        tenant = acme()
+        assert (tenant.description, Agent.unscoped.count(), tenant.memberships.count()) == (None, 1, 2)
+
+    def test_later_hand_over_is_not_taken_back(
+        self, apply: Apply, applied: Tenant, charlie: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def hand_over(_output: Output, _question: str) -> None:
+            members.set_member(actor=OPERATOR, tenant=applied, user_id=charlie.user.pk, role=Role.OWNER)
+
+        monkeypatch.setattr(Output, "confirm", hand_over)
+        outcome = apply({"tenants": [{"id": applied.pk, "name": "ACME", "owner": "bob"}]})
+
+        applied.refresh_from_db()
+        assert (outcome.status, applied.owner_id) == (ExitCode.REFUSED, charlie.user.pk)
+
+    def test_tenant_without_a_change_may_change_meanwhile(
+        self, apply: Apply, applied: Tenant, secrets: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def describe(_output: Output, _question: str) -> None:
+            tenants.update_tenant(actor=OPERATOR, tenant=applied, changes={"description": "by hand"})
+
+        monkeypatch.setattr(Output, "confirm", describe)
+        both = {"tenants": [ACME, {"name": "Other", "owner": "bob"}]}
+
+        assert apply(both, "--secrets-file", str(secrets)).status == 0
+        assert Tenant.objects.filter(tenant_name="Other").exists()
+
     def test_large_plan_is_a_transaction_for_each_tenant(
         self, apply: Apply, secrets: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -483,6 +550,15 @@ class TestVariables:
 
         assert "base_url: the environment variable MAIM_TEST_HOST is not set" in outcome.err
         assert "api_key: the environment variable MAIM_TEST_KEY is not set" in outcome.err
+
+    def test_variable_that_is_not_utf_8_is_named(self, apply: Apply, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MAIM_TEST_HOST", os.fsdecode(b"caf\xe9"))
+        monkeypatch.setenv("MAIM_TEST_KEY", "x")
+
+        outcome = apply(with_agent(config=self.CONFIG), "--yes")
+
+        assert outcome.status == ExitCode.REFUSED
+        assert "base_url: the environment variable MAIM_TEST_HOST is not UTF-8" in outcome.err
 
     def test_value_is_not_quoted_by_an_error(self, apply: Apply, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MAIM_TEST_HOST", "hidden host/of/mine")
