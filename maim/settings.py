@@ -180,6 +180,7 @@ UNDO_PARTS = [  # of deleted objects (core.undo), each after those that it refer
     "agents.undo.PluginSettings",
     "apikeys.undo.Keys",
 ]
+USER_DEPARTURE = "tenants.departure.leave_tenants"  # before a user is deleted (accounts.services.users)
 ADMIN_DELETIONS = "operations.deletions.DELETIONS"  # by the label of a model (core.admin_deletion)
 ADMIN_REQUIRE_MFA = ENV.MAIM_ADMIN_REQUIRE_MFA
 PASSWORD_LOGIN = ENV.MAIM_PASSWORD_LOGIN != "off"  # noqa: S105  # a switch

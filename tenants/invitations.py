@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
@@ -18,6 +19,7 @@ from accounts.models import Invitation, QueuedMail, User
 from accounts.services import BadMailLink, Invited
 from core import audit
 from core.actor import Actor
+from core.audit import AuditChange
 from core.db import transactional
 from core.errors import Conflict, Invalid
 from core.text import fold
@@ -27,6 +29,10 @@ from tenants.capacity import Resource, check_limit
 from tenants.errors import ForAnotherAddress, InvitationNotFound, TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantInvitation, TenantStatus
 from tenants.roles import INVITERS, Access
+
+# Of a tenant, until they expire: each is compared with the next one's address.
+MAX_INVITATIONS = 1000
+_TOO_MANY = _("The tenant has {number} open invitations; revoke some, or wait until they expire")
 
 
 def invitations_of(tenant: Tenant) -> QuerySet[TenantInvitation]:
@@ -46,7 +52,7 @@ def invite(*, actor: Actor, tenant: Tenant, email: str, role: Role) -> Invited:
     """Invite whoever has this address into a tenant: by a mail, or else by a link that is returned.
 
     A former invitation of the address ends. Raise what `get_tenant` would, Invalid for what is no address, or a
-    member's, TenantLimitReached, and TooMany.
+    member's, TenantLimitReached, Conflict for more than MAX_INVITATIONS, and TooMany.
     """
     accounts.attempt_invitation(actor=actor, email=email)
     return _invite(actor=actor, tenant=tenant, email=email, role=role)
@@ -60,9 +66,12 @@ def _invite(*, actor: Actor, tenant: Tenant, email: str, role: Role) -> Invited:
     if Membership.objects.filter(tenant=row, user__email_folded=fold(email)).exists():
         raise Invalid({"email": [_("A member of the tenant has this address")]})
     check_limit(row, Resource.MEMBERS)
-    for former in TenantInvitation.objects.filter(tenant=row):
-        if fold(former.email) == fold(email):
-            _end(actor, former)
+    invitations = TenantInvitation.objects.filter(tenant=row)
+    former = [each for each in invitations if fold(each.email) == fold(email)]
+    if len(invitations) - len(former) >= MAX_INVITATIONS:
+        raise Conflict(format_lazy(_TOO_MANY, number=MAX_INVITATIONS))
+    for each in former:
+        _end(actor, each)
     invitation = TenantInvitation.objects.create(
         tenant=row,
         email=email,
@@ -98,6 +107,18 @@ def revoke(*, actor: Actor, tenant: Tenant, invitation_id: str) -> None:
     if invitation is None:
         raise InvitationNotFound
     _end(actor, invitation)
+
+
+def revoke_all_by(actor: Actor, user: User) -> None:
+    """Revoke the invitations into tenants that a person has sent, before their account is deleted."""
+    invitations = TenantInvitation.objects.filter(inviter=user)
+    revoked = [
+        AuditChange(row.id, row.tenant_id, _audit_state(row))
+        for row in invitations.select_for_update().order_by("pk")
+        if row.expires_at > timezone.now()
+    ]
+    invitations.delete()
+    audit.record_all(actor=actor, action="invitation.revoke", changes=revoked)
 
 
 def find(*, actor: Actor, token: str) -> TenantInvitation:

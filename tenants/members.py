@@ -14,6 +14,7 @@ from accounts import services as accounts
 from accounts.models import QueuedMail, User
 from core import audit, epoch
 from core.actor import Actor
+from core.audit import AuditChange
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Conflict, Invalid
 from tenants.access import get_tenant, lock_tenant
@@ -91,6 +92,21 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
     accounts.end_tokens_in(actor, tenant_id=row.id, user_id=user_id)
     audit.record(actor=actor, action="membership.remove", object_id=row.id, tenant_id=row.id, before=before)
     notify_member(QueuedMail.Kind.MEMBER_REMOVED, actor=actor, tenant=row, user_id=user_id)
+
+
+def remove_from_all(actor: Actor, user: User) -> None:
+    """Take away a person's role in every tenant, and offers of tenants to them, before their account is deleted.
+
+    Their row is locked, so that nobody gives them another role meanwhile.
+    """
+    offers = OwnershipOffer.objects.filter(user=user)
+    withdrawn = [AuditChange(row.pk, row.pk, before={"owner_id": user.pk}) for row in offers.select_for_update()]
+    offers.delete()
+    audit.record_all(actor=actor, action="ownership.withdraw", changes=withdrawn)
+    memberships = Membership.objects.filter(user=user).select_related("user").order_by("pk")
+    removed = [AuditChange(row.tenant_id, row.tenant_id, _audit_state(row)) for row in memberships.select_for_update()]
+    memberships.delete()
+    audit.record_all(actor=actor, action="membership.remove", changes=removed)
 
 
 @transactional
@@ -242,5 +258,4 @@ def _find_offer(tenant: Tenant) -> OwnershipOffer | None:
 
 def _audit_state(membership: Membership) -> dict[str, Any]:
     """Return what the audit log keeps of the person whose role changes: the tenant is the row's object."""
-    username = User.objects.filter(pk=membership.user_id).values_list("username", flat=True).first()
-    return {"user": membership.user_id, "username": username, "role": membership.role}
+    return {"user": membership.user_id, "username": membership.user.username, "role": membership.role}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import USER_FIELDS, UserChanges
@@ -144,6 +146,9 @@ def delete_user(*, actor: Actor, user_id: str) -> None:
     if user.is_active:
         check_not_last_admin(user)
     before = USER_FIELDS.audit_state(user)
+    leave_tenants: Callable[[Actor, User], None] = import_string(settings.USER_DEPARTURE)
+    leave_tenants(actor, user)
+    end_tokens(actor, user.personal_tokens.all())
     user.delete()
     notify(QueuedMail.Kind.ACCOUNT_CLOSED, actor=actor, user=user, to=user.email)
     audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)

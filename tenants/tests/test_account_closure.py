@@ -17,11 +17,15 @@ from accounts.operator_roles import OperatorRole
 from accounts.tests.threads import HELD_UP, Pause, at_once, on_own_connection
 from core.errors import Conflict, NotFound
 from core.models import AuditEntry
+from tenants import members
 from tenants.models import Membership, Role, Tenant
 from tests.support.client import SurfaceClient
 from tests.support.instances import WAIT
+from tests.support.invitations import invite
 from tests.support.mail import Mailbox, new_token
+from tests.support.operators import Operator
 from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, join, make_agent, make_key, register
+from tests.support.tokens import add_token
 
 CLOSE = "/api/v1/auth/me/close"
 EMAIL = "alice@example.com"
@@ -45,6 +49,40 @@ def tenantless(alice: Person) -> Person:
     accounts.update_user(actor=OPERATOR, user_id=alice.user.pk, changes={"email": EMAIL})
     alice.user.refresh_from_db()
     return give_up_tenants(alice)
+
+
+@pytest.mark.parametrize("deleted_by", ["oneself", "operator"])
+def test_audit_logs_of_tenants_tell_of_it(
+    tenantless: Person, charlie: Person, olivia: Operator, deleted_by: str
+) -> None:
+    join(tenantless, charlie.tenant, Role.ADMIN)
+    invite(tenantless.user, charlie.tenant, "dora@example.com")
+    invite(charlie.user, charlie.tenant, "erin@example.com")
+    members.offer_tenant(actor=charlie.actor, tenant=charlie.tenant, user_id=tenantless.user.pk)
+    add_token(tenantless.user, tenant=charlie.tenant)
+    newest = AuditEntry.objects.latest("id").id
+
+    if deleted_by == "oneself":
+        assert close(tenantless).status_code == 204
+    else:
+        olivia.delete(tenantless.user)
+
+    entries = AuditEntry.objects.filter(id__gt=newest, tenant_id=charlie.tenant.pk)
+    assert {entry.action: entry.before for entry in entries} == {
+        "invitation.revoke": {"email": "dora@example.com", "role": "member"},
+        "ownership.withdraw": {"owner_id": tenantless.user.pk},
+        "membership.remove": {"user": tenantless.user.pk, "username": "alice", "role": "admin"},
+    }
+    assert AuditEntry.objects.filter(id__gt=newest, action="token.delete").exists()
+
+
+def test_audit_logs_do_not_tell_of_a_refused_closure(alice: Person, charlie: Person) -> None:
+    join(alice, charlie.tenant)
+    newest = AuditEntry.objects.latest("id").id
+
+    assert close(alice).status_code == 409, "Alice owns a tenant"
+    assert not AuditEntry.objects.filter(id__gt=newest).exists()
+    assert Membership.objects.filter(user=alice.user).count() == 2
 
 
 def test_account_goes_with_sessions_links_and_memberships(tenantless: Person, charlie: Person) -> None:

@@ -17,7 +17,7 @@ from accounts.mail.sender import send_due
 from accounts.models import Invitation, User
 from core.models import AuditEntry
 from core.setting_types import AuthRate
-from tenants import members
+from tenants import invitations, members
 from tenants import services as tenants
 from tenants.models import Membership, Role, Tenant, TenantInvitation, TenantStatus
 from tests.support.client import SurfaceClient
@@ -142,6 +142,15 @@ class TestSending:
         tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"limits": {"members": 1}})
 
         assert code_of(send(alice)) == (409, "TENANT_005")
+
+    def test_open_invitations_are_limited(self, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(invitations, "MAX_INVITATIONS", 2)
+        for number in range(2):
+            assert send(alice, f"{number}@example.com").status_code == 200
+
+        assert send(alice, "another@example.com").status_code == 409
+        assert send(alice, "1@example.com").status_code == 200, "in place of the former one"
+        assert TenantInvitation.objects.count() == 2
 
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
     def test_invitation_of_another_tenant_is_unknown(self, alice: Person, charlie: Person, method: str) -> None:
