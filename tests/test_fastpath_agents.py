@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from django.db import connection
 
 from internal_api.fastpath import Reply
 from internal_api.fastpath.agents import AgentHandler
@@ -96,13 +97,18 @@ def test_batch_replies_are_in_order_of_the_requests(alice: Person) -> None:
     assert names == [agent.name for agent in agents]
 
 
-def test_unreadable_agent_does_not_fail_others_of_its_batch(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("part", "config"), [*((part, "{broken") for part in PARTS), ("/config/effective", "[]")])
+def test_unreadable_agent_does_not_fail_others_of_its_batch(
+    alice: Person, caplog: pytest.LogCaptureFixture, part: str, config: str
+) -> None:
     good, bad = make_agent(alice.tenant), make_agent(alice.tenant)
-    type(bad).unscoped.filter(pk=bad.id).update(config=[])
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE agents_agent SET config = %s WHERE id = %s", [config, bad.id])
 
-    replies = AgentHandler.reply_all([handler_for(agent.id, "/config/effective") for agent in (bad, good)])
+    replies = AgentHandler.reply_all([handler_for(agent.id, part) for agent in (bad, good)])
 
     assert [reply.status for reply in replies] == [500, 200]
+    assert orjson.loads(replies[0].body)["error_code"] == "SYS_001"
     assert "a fault below Django" in caplog.text
 
 

@@ -68,6 +68,11 @@ class AgentHandler(Handler):
             )
         except DATABASE_ERRORS:
             return [each.timeout_reply() for each in handlers]
+        except Exception:  # noqa: BLE001  # the outermost frame, like Django's handler around a view
+            if len(handlers) == 1:
+                return [fault_reply(handlers[0].context)]
+            # One row that cannot be read must not fail the other requests of the batch.
+            return [reply for each in handlers for reply in cls.reply_all([each])]
         with translation.override(ENVELOPE_LANGUAGE):
             return [each._reply(states, agents) for each in handlers]
 

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple
 
 from internal_api.fastpath.base import Handler
@@ -74,11 +75,17 @@ class Batches:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await call.reply
         except TimeoutError:
+            self._withdraw(call)
             return handler.timeout_reply()
 
     def close(self) -> None:
         """Wait for the batches that are running."""
         self._threads.shutdown()
+
+    def _withdraw(self, call: _Call) -> None:
+        """Let a call wait no longer, so that others may where all running batches hang."""
+        with self._lock, suppress(ValueError):  # one of those batches may have it
+            self._waiting.remove(call)
 
     def _may_begin(self) -> bool:
         """Return whether fewer batches are running than may, without those that hang, and a thread is free."""
@@ -104,7 +111,7 @@ class Batches:
             if self._may_begin():
                 while self._waiting and len(batch) < MAX_BATCH_SIZE:
                     call = self._waiting.popleft()
-                    if not call.reply.done():  # else it has timed out, or its client has gone
+                    if not call.reply.done():  # else it has just timed out
                         batch.append(call)
             if batch:
                 run.deadline = time.monotonic() + TIMEOUT_SECONDS

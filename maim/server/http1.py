@@ -11,6 +11,7 @@ import asyncio
 import logging
 import re
 from collections import deque
+from collections.abc import Mapping
 from http import HTTPStatus
 from socket import socket
 from time import perf_counter
@@ -29,6 +30,7 @@ from maim.server.shedding.handle import ShedderHandle
 log = logging.getLogger("maim.server")
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_LENGTH_DIGITS = 20
 # Of a request without its body: the head, the sizes of chunks, and trailers.
 MAX_FRAMING_BYTES = 256 * 1024
 # Bytes parsed at a time. More may be hundreds of requests, which would all be kept in memory.
@@ -36,8 +38,10 @@ PARSED_AT_ONCE = 4096
 # Requests of a connection that may wait for the response to an earlier one. While as many wait, or their bodies exceed
 # the greatest size of one, nothing more is parsed or read. The part that is parsed may exceed both.
 MAX_PIPELINED = 8
-# Of a worker: responses that clients have not taken. Beyond, the connections that hold most are closed.
+# Of a worker: responses that clients have not taken, and bodies that are arriving or wait for an earlier response.
+# Beyond, the connections that hold most are closed.
 MAX_UNWRITTEN_BYTES = 256 * 1024 * 1024
+MAX_UNSERVED_BYTES = 256 * 1024 * 1024
 # The time of a client that still sends what was refused unread, to read the response.
 LINGER_SECONDS = 2.0
 # The time of requests under way to be answered when the server stops. The worker then still writes what it has counted,
@@ -132,16 +136,18 @@ class HttpServer:
             now = perf_counter()
             for connection in [*self.connections]:
                 connection.end_if_late(idle_before=now - self._timeout, ended_before=now - LINGER_SECONDS)
-            self._limit_unwritten()
+            self._limit_held({each: each.unwritten for each in self.connections}, MAX_UNWRITTEN_BYTES)
+            self._limit_held({each: each.unserved for each in self.connections}, MAX_UNSERVED_BYTES)
 
-    def _limit_unwritten(self) -> None:
-        """Close connections, those first that hold most, until the responses that they hold are within the limit."""
-        held = sum(connection.unwritten for connection in self.connections)
-        if held > MAX_UNWRITTEN_BYTES:
-            for connection in sorted(self.connections, key=lambda each: each.unwritten, reverse=True):
-                held -= connection.unwritten
+    @staticmethod
+    def _limit_held(held: Mapping[Connection, int], limit: int) -> None:
+        """Close connections, those first that hold most bytes, until all together hold no more than the limit."""
+        total = sum(held.values())
+        if total > limit:
+            for connection in sorted(held, key=lambda each: held[each], reverse=True):
                 connection.abort()
-                if held <= MAX_UNWRITTEN_BYTES:
+                total -= held[connection]
+                if total <= limit:
                     break
 
 
@@ -180,6 +186,16 @@ class Connection(asyncio.Protocol):
     @property
     def has_too_many_connections(self) -> bool:
         return self._server.has_too_many_connections
+
+    @property
+    def unserved(self) -> int:
+        """The bytes of bodies that are arriving, or that wait for the response to an earlier request."""
+        if self._reading is None and not self._waiting:
+            return 0
+        bodies = [*self._waiting]
+        if self._reading is not None and self._reading == self._serving:  # a task waits for the rest of it
+            bodies.append(self._reading)
+        return sum([min(each.size, self.max_body_bytes) for each in bodies])
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -278,8 +294,12 @@ class Connection(asyncio.Protocol):
         self._has_begun_head = False
         version, headers = self._parser.get_http_version(), Headers(self._headers)
         self._reading = Exchange(self, self._parser.get_method().decode(), self._target, version, headers)
+        if self._refusal:
+            return  # it may be part of the body of the request that is refused
         coding = headers.get("transfer-encoding", "")
-        if version not in HTTP_VERSIONS or (coding and version == "1.0"):
+        if len(headers.get("content-length", "").strip()) > MAX_LENGTH_DIGITS:  # by zeros, which the parser takes
+            self._refusal = refusal(400)
+        elif version not in HTTP_VERSIONS or (coding and version == "1.0"):
             self._refusal = refusal(400)  # a proxy may see the end of such a body elsewhere (RFC 9112, section 6.1)
         elif coding and coding.strip().lower() != "chunked":
             self._refusal = refusal(501)

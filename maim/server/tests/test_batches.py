@@ -92,6 +92,25 @@ def test_requests_that_come_during_a_batch_go_together(database: Database) -> No
     assert sorted(database.batches) == [[0], [1], list(range(2, 12))]
 
 
+def test_full_queue_behind_batches_that_hang_is_served_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that have timed out wait no more, so that others come in, and batches in place of those that hang."""
+    monkeypatch.setattr(batches, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(batches, "MAX_WAITING", 3)
+    database.at_once = range(100, 101)
+
+    async def scenario(queue: Batches) -> None:
+        hung = [asyncio.create_task(reply_to(queue, number)) for number in range(MAX_CONCURRENT_BATCHES)]
+        await until(lambda: len(database.batches) == MAX_CONCURRENT_BATCHES)
+        waiting = [asyncio.create_task(reply_to(queue, 10 + number)) for number in range(batches.MAX_WAITING)]
+        assert {reply.status for reply in await asyncio.gather(*hung, *waiting)} == {503}
+
+        assert (await reply_to(queue, 100)).status == 200
+
+    run(scenario)
+
+
 def test_next_batch_begins_while_the_event_loop_is_busy(database: Database) -> None:
     async def scenario(queue: Batches) -> None:
         asked = [asyncio.create_task(reply_to(queue, number)) for number in range(MAX_CONCURRENT_BATCHES + 1)]

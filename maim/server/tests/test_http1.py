@@ -172,6 +172,26 @@ class TestFraming:
 
         assert read_all(connection).startswith(f"HTTP/1.1 {status} ".encode())
 
+    @pytest.mark.parametrize(
+        ("version", "framing", "status"),
+        [
+            ("1.0", "Transfer-Encoding: chunked", b"400"),
+            ("1.1", "Transfer-Encoding: gzip, chunked", b"501"),
+            ("1.1", "Content-Length: " + "0" * 5000 + str(len(BODY)), b"400"),
+        ],
+    )
+    @pytest.mark.parametrize("ending", ["keep-alive", "close"])
+    def test_what_follows_refused_framing_is_no_request(
+        self, connection: socket.socket, version: str, framing: str, status: bytes, ending: str
+    ) -> None:
+        """A proxy may see the body of the first one in it."""
+        head = f"POST {PARSE} HTTP/{version}\r\nHost: localhost\r\nConnection: keep-alive\r\n{framing}\r\n\r\n"
+        body = b"0\r\n\r\n" if "chunked" in framing else BODY
+
+        connection.sendall(head.encode() + body + parse(1, f"Connection: {ending}"))
+
+        assert re.findall(rb"HTTP/1.1 (\d+)", read_all(connection)) == [status]
+
     @pytest.mark.parametrize(("target", "status"), [("evil.example.com", 403), ("localhost:8000", 200)])
     def test_host_of_a_whole_url_counts(self, connection: socket.socket, target: str, status: int) -> None:
         """In place of the header's (RFC 9112, section 3.2.2)."""

@@ -146,6 +146,25 @@ class TestMemory:
 
             assert len(held._waiting) < http1.MAX_PIPELINED + http1.PARSED_AT_ONCE / len(request())
 
+    @pytest.mark.parametrize("is_behind_another", [False, True], ids=["being read", "behind another request"])
+    def test_connections_with_the_largest_bodies_are_closed(
+        self, monkeypatch: pytest.MonkeyPatch, is_behind_another: bool
+    ) -> None:
+        large, small = 1000, 400
+        application = Waiter() if is_behind_another else Reader()
+        before = request() if is_behind_another else b""
+        with served(application) as (server, first), ExitStack() as stack:
+            second = stack.enter_context(socket.create_connection(first.getpeername(), timeout=WAIT))
+            for connection, size in ((first, small), (second, large)):
+                body = request("Content-Length: 5000", body=bytes(size), method="POST")
+                connection.sendall(before + body)
+            wait_until(lambda: sum(each.unserved for each in server.connections) == large + small, "both have arrived")
+            monkeypatch.setattr(http1, "MAX_UNSERVED_BYTES", large)
+
+            wait_until(lambda: len(server.connections) == 1, "one of them is closed")
+            [kept] = server.connections
+            assert kept.unserved == small
+
     def test_few_bodies_wait(self) -> None:
         post = request(f"Content-Length: {MEBIBYTE}", body=bytes(MEBIBYTE), method="POST")
         with served(Waiter()) as (server, connection):
