@@ -5,6 +5,7 @@ They cost little, because an overloaded server sends thousands of them a second.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ from core.http.problems import plain_problem
 from core.http.responses import ENVELOPE_LANGUAGE, error_body, problem_envelope
 from core.http.surfaces import PUBLIC, Surface
 from internal_api.fastpath import Reply, Request
-from internal_api.fastpath.replies import json_reply
+from internal_api.fastpath.replies import NOSNIFF, json_reply
 
 
 class Busy(Unavailable):
@@ -36,13 +37,24 @@ def refuse(surface: Surface, request: Request, error: Callable[[], DomainError])
     problem = plain_problem(error, language)
     metrics.record_refusal(request.port, request.method, problem.status)
     headers = dict(problem.headers)
-    origin = request.header("origin")
-    if surface == PUBLIC and origin in settings.CORS_ALLOWED_ORIGINS:
-        headers |= {"Access-Control-Allow-Origin": origin, "Vary": "origin"}
+    if surface == PUBLIC:
+        headers |= _headers_for_browsers(request)
     if surface == PUBLIC and request.path.startswith("/admin"):
         return _page(context.request_id, problem.status, problem.detail, headers)
     document = problem_envelope(context, problem) if is_enveloped else error_body(problem)
     return json_reply(context, problem.status, document, headers)
+
+
+def _headers_for_browsers(request: Request) -> dict[str, str]:
+    """Return headers that Django's middleware for languages and that for other origins would set."""
+    headers = {"Vary": "Accept-Language"}
+    if re.match(settings.CORS_URLS_REGEX, request.path):
+        headers["Vary"] += ", origin"
+        origin = request.header("origin")
+        if origin in settings.CORS_ALLOWED_ORIGINS:
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = ", ".join(settings.CORS_EXPOSE_HEADERS)
+    return headers
 
 
 def _page(request_id: str, status: int, text: str, headers: dict[str, str]) -> Reply:
@@ -52,6 +64,7 @@ def _page(request_id: str, status: int, text: str, headers: dict[str, str]) -> R
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(body))),
         ("X-Request-ID", request_id),
+        NOSNIFF,
     ]
     return Reply(status, [*always, *headers.items()], body)
 
