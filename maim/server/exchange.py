@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
+from core.http import request_id
 from internal_api.fastpath import Headers, Request
 
 HTTP_VERSIONS = frozenset({"1.0", "1.1"})  # of HTTP
@@ -186,10 +187,11 @@ class Exchange(Request):
 
 def refusal(status: int) -> bytes:
     """Return the response to a request that cannot be parsed, or that the server does not support."""
-    return (
-        f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Length: 0\r\nConnection: close\r\n"
-        f"Date: {_date(int(time.time()))}\r\n\r\n"
-    ).encode()
+    lines = ["Content-Length: 0", "Connection: close", f"Date: {_date(int(time.time()))}"]
+    lines.append(f"X-Request-ID: {request_id.choose(None)}")
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")  # here or there (RFC 9110, section 15.5.6)
+    return "\r\n".join([f"HTTP/1.1 {status} {_PHRASES[status]}", *lines, "", ""]).encode()
 
 
 def _parts_of(target: bytes) -> tuple[str, str, str]:

@@ -95,7 +95,7 @@ def test_requests_that_come_during_a_batch_go_together(database: Database) -> No
 def test_full_queue_behind_batches_that_hang_is_served_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that have timed out wait no more, so that others come in, and batches in place of those that hang."""
+    """Requests that have timed out leave the queue, so that others and more batches may begin."""
     monkeypatch.setattr(batches, "TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(batches, "MAX_WAITING", 3)
     database.at_once = range(100, 101)

@@ -249,4 +249,7 @@ class TestLimits:
     def test_unknown_method_gets_405(self, connection: socket.socket) -> None:
         connection.sendall(b"BREW /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
-        assert read_all(connection).startswith(b"HTTP/1.1 405 ")
+        refused = read_all(connection)
+        assert refused.startswith(b"HTTP/1.1 405 ")
+        assert re.search(rb"\r\nAllow: .*GET.*\r\n", refused)
+        assert re.search(rb"\r\nX-Request-ID: req_[0-9a-f]{16}\r\n", refused), "as every response"
