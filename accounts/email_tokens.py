@@ -39,6 +39,11 @@ def issue(*, user: User, purpose: EmailToken.Purpose, email: str) -> str | None:
     return token
 
 
+def withdraw(token: str) -> None:
+    """Delete a token that was issued for a mail that could not be sent. It does not count any more."""
+    EmailToken.objects.filter(pk=digest_of(token)).delete()
+
+
 def find(token: str, purpose: EmailToken.Purpose) -> EmailToken | None:
     """Return the row of a token with its user, or None if it is not good any more."""
     row = EmailToken.objects.select_related("user").filter(pk=digest_of(token), purpose=purpose).first()

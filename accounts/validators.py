@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
+from django.core.validators import EmailValidator, validate_email
+from django.utils.encoding import punycode
 from django.utils.translation import gettext_lazy as _
 
 from accounts.hashers import normalize_password
@@ -38,8 +39,11 @@ def email_errors(email: str | None) -> dict[str, list[Any]]:
         return {"email": [invisible]}
     try:
         validate_email(email)
+        punycode(email.rpartition("@")[2])  # as its domain is written in a mail
     except ValidationError as error:
         return {"email": list(error.messages)}
+    except UnicodeError:
+        return {"email": [EmailValidator.message]}
     return {"email": [_("The e-mail address is too long")]} if len(email) > 254 else {}
 
 

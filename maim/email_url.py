@@ -47,12 +47,15 @@ def parse_email_url(url: str) -> MailServer:
         return MailServer(FILES, directory=unquote(parts.path))
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/") or parts.fragment:
         raise ValueError(_SHAPE)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not (user + password).isascii():
+        raise ValueError("must have a user and a password of ASCII characters, because SMTP takes no others")
     return MailServer(
         SMTP,
         host=parts.hostname,
         port=port or _PORTS[parts.scheme],
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
+        user=user,
+        password=password,
         use_tls=parts.scheme == "smtp+tls",
         use_ssl=parts.scheme == "smtps",
         timeout=_timeout(options),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, UsageLogEntry
+from apikeys.usage_log import log_usage
 from core.models import AuditEntry
 from tests.support.operators import Operator, form_of, url
 from tests.support.people import Person, make_agent, make_key
@@ -51,3 +52,26 @@ def test_audit_log_shows_seconds(olivia: Operator) -> None:
     page = olivia.get(url(AuditEntry)).content.decode()
 
     assert f":{at} CST" in page
+
+
+def test_time_beyond_the_dates_of_the_zone_is_shown_in_utc(olivia: Operator, alice: Person) -> None:
+    """Keys that should never expire often expire then."""
+    never = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    key = make_key(make_agent(alice.tenant), expires_at=never).key
+    log_usage(action="chat", timestamp=never, tenant_id=alice.tenant.pk)
+
+    assert "9999-12-31 23:59" in olivia.get(url(ApiKey)).content.decode()
+    assert "9999-12-31 23:59" in olivia.get(url(UsageLogEntry)).content.decode()
+    assert form_of(olivia.get(url(key, "change")))["expires_at_0"] == ["9999-12-31"]
+    assert olivia.change(key, name="another").status_code == 302
+    key.refresh_from_db()
+    assert (key.name, key.expires_at) == ("another", never)
+
+
+def test_time_before_the_dates_of_the_zone_is_shown_in_utc(olivia: Operator, alice: Person, settings: Any) -> None:
+    settings.ADMIN_TIME_ZONE = "America/New_York"
+    key = make_key(make_agent(alice.tenant)).key
+    ApiKey.unscoped.filter(pk=key.pk).update(created_at=datetime(1, 1, 1, tzinfo=UTC))  # as an import may have it
+
+    assert olivia.get(url(ApiKey)).status_code == 200
+    assert olivia.get(url(key, "change")).status_code == 200

@@ -37,6 +37,7 @@ def test_url_names_the_mail_server(url: str, server: MailServer) -> None:
         *("smtp://mail.example.com?tls=1", "smtp://mail.example.com?timeout=0", "smtp://mail.example.com?timeout=x"),
         *("smtp://mail.example.com?x", "file://mail", "file:mail", "file:///mail?x=1", "console:x"),
         f"smtp://maim:{PASSWORD}/@mail.example.com:x",
+        f"smtp://maim:{PASSWORD}%E5%AF%86@mail.example.com",
     ],
 )
 def test_malformed_url_is_refused_without_its_password(url: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from typing import NamedTuple
 
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
@@ -26,6 +27,13 @@ from core.text import fold
 
 log = logging.getLogger("maim.mail")
 _AT_ONCE = 100
+
+
+class _Mail(NamedTuple):
+    """A mail, and the token of its link if that counts against the hour's (accounts.email_tokens)."""
+
+    message: EmailMultiAlternatives
+    token: str | None = None
 
 
 def send_due() -> int:
@@ -51,21 +59,31 @@ def _send(row: QueuedMail, server: BaseEmailBackend) -> bool:
     if not outbox.claim(row):
         return False
     try:
-        message = _compose(row, outbox.read(row))
+        mail = _compose(row, outbox.read(row))
     except Unsealable:
         # Another machine may have the key, or this one may get it.
         outbox.postpone(row)
         log.warning("mail %d (%s) waits: its key is not in MAIM_ENCRYPTION_KEYS", row.pk, row.kind)
         return False
-    if message is None:
+    if mail is None:
         outbox.remove(row)
         return False
-    if any(email_errors(address) for address in message.to):
+    return _deliver(row, mail, server)
+
+
+def _deliver(row: QueuedMail, mail: _Mail, server: BaseEmailBackend) -> bool:
+    """Give a mail to the server, and return whether that has taken it. Raise OSError if it has gone away."""
+    if any(email_errors(address) for address in mail.message.to):
         outbox.give_up(row, "the address is not valid")
         return False
     try:
-        server.send_messages([message])
+        server.send_messages([mail.message])
+    except ValueError as error:  # it cannot be written as a mail, also not the next time
+        outbox.give_up(row, type(error).__name__)
+        return False
     except OSError as error:
+        if mail.token is not None:  # else a server that is busy for half an hour would use up the hour's links
+            email_tokens.withdraw(mail.token)
         outbox.postpone(row)
         log.warning("mail %d (%s) was not sent, and waits: %s", row.pk, row.kind, reason(error))
         if isinstance(error, SMTPRecipientsRefused | SMTPResponseException):
@@ -85,7 +103,7 @@ def reason(error: OSError) -> str:
     return type(error).__name__ if isinstance(error, SMTPException) else str(error)
 
 
-def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None:
+def _compose(row: QueuedMail, content: Content) -> _Mail | None:
     """Return a mail in its recipient's language, or None if there is nothing to say any more."""
     with translation.override(content.language):
         match row.kind:
@@ -96,10 +114,10 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
             case QueuedMail.Kind.INVITATION | QueuedMail.Kind.TENANT_INVITATION:
                 return _invitation(row, content)
             case QueuedMail.Kind.ACCOUNT_CLOSED:
-                return texts.account_closed().to(content.to)
+                return _Mail(texts.account_closed().to(content.to))
         user = User.objects.filter(pk=content.user_id).first()
         letter = None if user is None else _notice(row, user, content)
-        return None if letter is None else letter.to(content.to)
+        return None if letter is None else _Mail(letter.to(content.to))
 
 
 _NOTICES = {
@@ -137,33 +155,33 @@ def _notice(row: QueuedMail, user: User, content: Content) -> Letter | None:
 
 
 @transactional
-def _reset(content: Content) -> EmailMultiAlternatives | None:
+def _reset(content: Content) -> _Mail | None:
     user = User.objects.select_for_update().filter(email_folded=fold(content.to), is_active=True).first()
     if user is None or not user.email:
         return None
     token = _issue(user, EmailToken.Purpose.RESET, user.email, content)
     # To the stored address, because another one may look the same to us and lead to another mailbox.
-    return None if token is None else texts.reset(user, token).to(user.email)
+    return None if token is None else _Mail(texts.reset(user, token).to(user.email), token)
 
 
 @transactional
-def _verify(content: Content) -> EmailMultiAlternatives | None:
+def _verify(content: Content) -> _Mail | None:
     user = User.objects.select_for_update().filter(pk=content.user_id, is_active=True).first()
     if user is None or not _is_to_confirm(user, content.to):
         return None
     token = _issue(user, EmailToken.Purpose.VERIFY, content.to, content)
-    return None if token is None else texts.verify(token).to(content.to)
+    return None if token is None else _Mail(texts.verify(token).to(content.to), token)
 
 
 @transactional
-def _invitation(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None:
+def _invitation(row: QueuedMail, content: Content) -> _Mail | None:
     found = Invitation.objects.select_for_update().filter(pk=content.invitation_id).first()
     if found is None:
         return None
     token = email_tokens.issue_invitation(found)
     is_to_register = row.kind == QueuedMail.Kind.INVITATION
     letter = texts.invitation(token) if is_to_register else tenant_texts.invitation(content, token)
-    return letter.to(content.to)
+    return _Mail(letter.to(content.to))
 
 
 def _is_to_confirm(user: User, address: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,19 +13,23 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.core.mail import EmailMultiAlternatives
 from django.test import override_settings
 from django.utils import timezone, translation
 
-from accounts import services
-from accounts.mail import files, outbox
+from accounts import email_tokens, services
+from accounts.mail import files, outbox, sender
 from accounts.mail.sender import send_due
+from accounts.mail.texts import Letter
 from accounts.metrics import mail_status
-from accounts.models import EmailToken, QueuedMail
+from accounts.models import EmailToken, QueuedMail, User
 from accounts.tests.threads import at_once
 from core.actor import Actor, ActorKind
 from core.db import transactional
 from core.errors import Conflict
 from core.models import AuditEntry
+from tests.support.client import SurfaceClient
+from tests.support.commands import run
 from tests.support.instances import free_port
 from tests.support.mail import Mailbox, mail_goes_to, parts
 from tests.support.people import OPERATOR, Person, register
@@ -34,6 +39,23 @@ ANYBODY = Actor(kind=ActorKind.ANONYMOUS, address="192.0.2.7", request_id="req_f
 
 def forget(email: str = "alice@example.com") -> None:
     services.request_reset(actor=ANYBODY, email=email)
+
+
+def eve_registers(email: str) -> Any:
+    body = {"username": "another eve", "password": "password123", "email": email}
+    return SurfaceClient().send("POST", "/api/v1/auth/register", body)
+
+
+def unwritable_once(to: Callable[[Letter, str], EmailMultiAlternatives]) -> Callable[[Letter, str], Any]:
+    """Return a replacement of `Letter.to` whose first mail has a line break in a header."""
+    subjects = iter(["a\nb"])
+
+    def replacement(letter: Letter, address: str) -> EmailMultiAlternatives:
+        mail = to(letter, address)
+        mail.subject = next(subjects, mail.subject)
+        return mail
+
+    return replacement
 
 
 def make_due() -> None:
@@ -68,6 +90,57 @@ class TestDelivery:
         assert mail["Subject"] == "设置新密码"
         assert "链接仅可使用一次，1 小时内有效" in text
         assert '<html lang="zh-hans">' in html
+
+    @pytest.mark.parametrize("domain", ["\u05d01.example.com", "\u3002example.com", "\u00fc" * 62 + ".com"])
+    def test_domain_that_cannot_be_written_holds_up_no_other_mail(
+        self, alice_with_email: Person, mailbox: Mailbox, domain: str
+    ) -> None:
+        """Such addresses are refused, and those that were stored before get nothing."""
+        eve = register("eve").user
+        assert eve_registers(f"eve@{domain}").status_code == 400
+        User.objects.filter(pk=eve.pk).update(email=f"eve@{domain}", email_folded=f"eve@{domain}")
+        services.set_password(actor=OPERATOR, user=User.objects.get(pk=eve.pk), password="another password")
+        forget()
+
+        assert send_due() == 1
+        assert mailbox.recipients == ["alice@example.com"]
+        assert AuditEntry.objects.filter(action="mail.give_up").exists()
+
+    def test_mail_that_cannot_be_written_holds_up_no_other(
+        self, alice_with_email: Person, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Letter, "to", unwritable_once(Letter.to))
+        services.set_password(actor=OPERATOR, user=alice_with_email.user, password="another password")
+        forget()
+
+        assert send_due() == 1
+        assert not QueuedMail.objects.exists()
+        assert AuditEntry.objects.filter(action="mail.give_up").exists()
+
+    def test_link_waits_for_a_server_that_is_busy_for_long(self, alice_with_email: Person, mailbox: Mailbox) -> None:
+        """Attempts do not count against the hour's links (accounts.email_tokens)."""
+        forget()
+        mailbox.refusal = "451 try again later"
+        for _ in range(2 * email_tokens.AN_HOUR):
+            send_due()
+            make_due()
+        assert not EmailToken.objects.exists(), "of a link that nobody has got"
+        mailbox.refusal = None
+
+        assert send_due() == 1
+        assert mailbox.subjects == ["Set a new password"]
+
+    def test_command_sends_all_mails_that_are_due(self, alice_with_email: Person, mailbox: Mailbox) -> None:
+        number = sender._AT_ONCE + 1
+        for each in range(number):
+            outbox.put(
+                QueuedMail.Kind.PASSWORD_CHANGED,
+                actor=OPERATOR,
+                to=f"{each}@example.com",
+                user_id=alice_with_email.user.pk,
+            )
+
+        assert run("send_mail").out == f"{number} mails sent\n"
 
     def test_names_do_not_become_markup_headers_or_links(self, db: None, mailbox: Mailbox) -> None:
         for number, name in enumerate(("<b>Win</b>", "buy at shop.example")):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import ClassVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -177,6 +179,16 @@ class AdminContentSecurityMiddleware:
         return response
 
 
+class _AdminZone(ZoneInfo):
+    """A zone that shows times in UTC which it has no date for: year 9999, when keys expire that should never."""
+
+    def fromutc(self, dt: datetime) -> datetime:
+        try:
+            return super().fromutc(dt)
+        except OverflowError:
+            return dt
+
+
 class AdminTimeZoneMiddleware:
     """The zone of the times that the admin shows and reads."""
 
@@ -184,7 +196,7 @@ class AdminTimeZoneMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with timezone.override(settings.ADMIN_TIME_ZONE):
+        with timezone.override(_AdminZone(settings.ADMIN_TIME_ZONE)):
             return self.get_response(request)
 
 
