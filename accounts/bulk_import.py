@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 
 from django.conf import settings
 from django.db.models import F
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import USER_FIELDS
 from accounts.hashers import FormerPasswordHasher
 from accounts.models import PersonalToken, TokenSession, User
 from accounts.services.personal_tokens import end_tokens
+from accounts.services.users import lock_admins
 from core import audit, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
+from core.errors import Conflict
 
 IMPORTED_FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
 # Each step of the cost doubles the time of a sign-in; the old systems used 12.
@@ -43,10 +47,13 @@ def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpda
     """Store new users, whose names must be free by then, and overwrite existing ones.
 
     A changed password and a deactivation end all sessions of the user, and a deactivation their personal access tokens.
+    Raise Conflict for a deactivation of the last active admin.
     """
     rows = _lock(changed)
     with_new_password = [existing.pk for existing, target in rows if existing.password != target.password]
     deactivated = [existing.pk for existing, target in rows if existing.is_active and not target.is_active]
+    if deactivated:
+        _check_an_admin_stays(deactivated)
     User.objects.filter(pk__in=deactivated).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*with_new_password, *deactivated]).delete()
     if deactivated:
@@ -67,6 +74,15 @@ def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpda
     audit.record_all(
         actor=actor, action="user.password", changes=[AuditChange(user_id, None) for user_id in with_new_password]
     )
+
+
+def _check_an_admin_stays(deactivated: Collection[str]) -> None:
+    admins = {user.pk: user.username for user in lock_admins()}
+    if admins and admins.keys() <= set(deactivated):
+        names = ", ".join(sorted(admins.values()))
+        raise Conflict(
+            format_lazy(_("No admin would be active without {names}; make somebody else one first"), names=names)
+        )
 
 
 def _lock(changed: Sequence[RowUpdate[User]]) -> list[RowUpdate[User]]:

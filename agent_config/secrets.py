@@ -107,6 +107,18 @@ def sealed(config: Config, stored: Config) -> Config:
     return result
 
 
+def count(config: Config) -> int:
+    """Return the number of secrets, also of masks of them."""
+    found: list[Secret] = []
+
+    def counted(secret: Secret) -> Any:
+        found.append(secret)
+        return secret.value
+
+    rewritten(config, counted)
+    return len(found)
+
+
 def omitted(config: Config) -> Config:
     """Return a copy without the secrets."""
     result: Config = rewritten(config, lambda _secret: OMITTED)

@@ -150,6 +150,8 @@ def apply_tenant_update(
     errors = _Errors()
     before = {key: value for key, value in (stored or {}).items() if key != AGENT_DEFAULTS}
     result = own = {key: value for key, value in sent.items() if key != AGENT_DEFAULTS}
+    if validators.has_too_many_secrets([own], before):
+        raise BadConfig({TENANT_CONFIG: [_("the config may have at most 5,000 secrets")]})
     with errors.collected(f"{TENANT_CONFIG}."):
         unmasked = secrets.unmasked(own, before)
         if not may_move_secrets:

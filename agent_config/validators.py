@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,7 @@ from core.errors import Invalid
 
 MAX_BYTES = 256 * 1024
 MAX_LEAVES = 5000
+MAX_SECRETS = 5000  # of documents that may have more values; each takes some 50 microseconds
 
 
 def check_sent(sent: Config, stored: Config) -> None:
@@ -44,6 +45,11 @@ def schema_name(name: str | None) -> str | None:
     if name and name not in schema.NAMES:
         raise Invalid({"config_schema": [_("must be one of: %(names)s") % {"names": ", ".join(schema.NAMES)}]})
     return name or None
+
+
+def has_too_many_secrets(documents: Sequence[Config], stored: Config) -> bool:
+    """Return whether documents without a schema have more than MAX_SECRETS together, and more than what is stored."""
+    return sum(map(secrets.count, documents)) > max(MAX_SECRETS, secrets.count(stored))
 
 
 def has_more_values(config: Config, number: int) -> bool:

@@ -39,7 +39,8 @@ class Cursor(NamedTuple):
 
 
 _CURSOR = re.compile(
-    r"(?P<epoch>[0-9]{1,18})(-(?P<entry>[0-9]{1,18})(-(?P<agent>[^-\x00-\x20\x7f][^\x00-\x20\x7f]{0,49}))?)?"
+    r"(?P<epoch>[0-9]{1,18})(-(?P<entry>[0-9]{1,18})(-(?P<agent>.{1,50}))?)?",
+    re.DOTALL,  # imported ids are of any kind
 )
 
 

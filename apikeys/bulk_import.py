@@ -15,7 +15,7 @@ from apikeys.models import ApiKey, KeySecret
 from core import audit, counts, epoch
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
+from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
 from core.revisions import raise_revisions
 
 IMPORTED_FIELDS = (
@@ -75,6 +75,15 @@ def import_keys(
     _store_secrets(new)
     audit.record_all(actor=actor, action="key.import", changes=recorded)
     _renew([imported for stored, imported in changed if stored.pk in renewed], actor=actor)
+
+
+@transactional
+def import_uses(used: Sequence[RowUpdate[ApiKey]]) -> None:
+    """Keep the larger of two usage counts of each key, and the later use. They are measurements, and not audited."""
+    _refresh_counts([row.existing for row in used])
+    for row in used:
+        _keep_larger_counts(row)
+    bulk_overwrite(used, ("last_used_at", "usage_count"))
 
 
 @transactional_and_propagated

@@ -29,6 +29,7 @@ from core.text import fold, fold_name
 SEARCH = "_search"
 # Rows of a list found by the beginning of a name, in the order of names.
 MAX_NAMES = 100
+MAX_DIGITS = 19  # of the greatest number that a column holds
 # Rows of a model in the command palette.
 _MAX_PER_MODEL = 5
 _MAX_LENGTH = 320  # of an e-mail address, which is the longest
@@ -85,7 +86,7 @@ def _match(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
     if lookup == "startswith":
         return rows.filter(pk__in=list(_ids_by_prefix(rows, column, term, MAX_NAMES)))
     column = field.removesuffix("__exact")
-    if _is_number(rows, column) and not term.isdecimal():
+    if _is_number(rows, column) and not (term.isdecimal() and len(term) <= MAX_DIGITS):
         return rows.none()
     return filter_in_index(rows, column, fold(term) if column.endswith("_folded") else term)
 

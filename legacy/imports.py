@@ -175,8 +175,11 @@ class _ImportRun:
         self, importer: AnyImporter, chunk: Sequence[SourceObject[Any]], absent: set[str], report: Report
     ) -> None:
         records, to_delete = self._records(importer, chunk)
-        pending = [one for one in chunk if not _is_unchanged(one, records.get(one.object_id))]
-        report.count(importer.name, Outcome.UNCHANGED, len(chunk) - len(pending))
+        pending, unchanged = list[SourceObject[Any]](), list[SourceObject[Any]]()
+        for one in chunk:
+            (unchanged if _is_unchanged(one, records.get(one.object_id)) else pending).append(one)
+        used = importer.import_uses(unchanged, apply=self._is_applied) if unchanged else 0
+        report.count(importer.name, Outcome.UNCHANGED, len(unchanged) - used)
         existing = importer.existing(pending) if pending else {}
         new, changed = list[SourceObject[Any]](), list[ChangedObject[Any, Any]]()
         for one in pending:
@@ -196,7 +199,7 @@ class _ImportRun:
                 importer.save(actor=self._actor, new=new, changed=changed)
                 _record_imported(importer, imported)
         report.count(importer.name, Outcome.WRITTEN, len(new))
-        report.count(importer.name, Outcome.CHANGED, len(changed))
+        report.count(importer.name, Outcome.CHANGED, len(changed) + used)
         self._progress(len(chunk))
 
     def _may_create(

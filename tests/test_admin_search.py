@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accounts import services as accounts
-from accounts.models import PersonalToken
+from accounts.models import PersonalToken, QueuedMail
 from agents.models import Agent
 from apikeys.models import ApiKey
 from core.actor import TokenScope
@@ -55,6 +55,10 @@ class TestPalette:
 
 
 class TestLists:
+    @pytest.mark.parametrize("term", ["9" * 19, "9" * 5000, "x"])
+    def test_term_that_is_no_number_of_a_row_finds_none(self, olivia: Operator, term: str) -> None:
+        assert olivia.client.get(url(QueuedMail), {"q": term}).status_code == 200
+
     def test_search_of_a_list_is_in_its_url_with_the_filters(self, olivia: Operator) -> None:
         response = olivia.client.post(f"{url(Agent)}?status__exact=active", {"q": " bot ", "_search": "1"})
 

@@ -401,6 +401,26 @@ class TestBodies:
         assert cpu_seconds(data.alice.client, "POST", "/api/v1/agents/import", document) < MAX_SECONDS
         assert PluginSetting.unscoped.count() == 950
 
+    def test_no_document_of_secrets_takes_long(self, data: Data) -> None:
+        """Each of them is sealed, and opened for each service that reads a tenant."""
+        config = {"token": {f"{number:x}": "x" for number in range(80_000)}}
+        plugin = {"plugin_name": "plugin", "enabled": True, "config": config}
+        tenant = {"tenant_name": "another", "tenant_type": "enterprise", "tenant_config": config}
+        requests = [
+            ("PUT", f"/api/v1/tenants/{data.alice.tenant.id}", {"tenant_config": config}),
+            ("POST", "/api/v1/tenants", tenant),
+            ("POST", "/api/v1/plugins/settings", plugin),
+            ("POST", "/api/v1/agents/import", {"maim_export": 1, "name": "twin", "plugins": [plugin]}),
+        ]
+        taken = {
+            f"{method} {path}": cpu_seconds(
+                data.alice.client, method, path, json.dumps(body, separators=(",", ":")).encode()
+            )
+            for method, path, body in requests
+        }
+
+        assert {name: each for name, each in taken.items() if each > MAX_SECONDS} == {}
+
     @pytest.mark.parametrize("body", [b"x=1&" * 260_000, b"username=" + b"%C3%A9" * 170_000], ids=["fields", "text"])
     def test_no_form_at_login_takes_long(self, body: bytes, db: None) -> None:
         form = "application/x-www-form-urlencoded"

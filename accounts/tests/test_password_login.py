@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from accounts.models import EmailToken, QueuedMail, User
@@ -90,6 +90,16 @@ def test_password_confirms_nothing(alice: Person) -> None:
     )
 
     assert response.status_code == 200
+
+
+def test_changepassword_without_a_terminal_is_refused(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody_types(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", nobody_types)
+
+    with pytest.raises(CommandError, match="nothing has changed"):
+        call_command("changepassword", "alice")
 
 
 def test_changepassword_says_that_it_has_no_effect(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:

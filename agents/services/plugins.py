@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
@@ -11,7 +11,7 @@ from django.db.models.functions import Length
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from agent_config import addresses, secrets
+from agent_config import addresses, secrets, validators
 from agent_config.errors import BadConfig
 from agents.fields import PLUGIN_FIELDS
 from agents.models import Agent, PluginSetting
@@ -30,6 +30,7 @@ from tenants.models import Tenant
 # For an agent, or for a tenant; an exported file with as many can be imported again.
 MAX_PLUGINS = 1000
 MAX_TOTAL_LENGTH = 1024 * 1024  # characters of JSON
+_TOO_LONG = _("All plugin settings together may have at most 1 MiB of JSON")
 
 
 @transactional
@@ -51,8 +52,8 @@ def set_plugin(
     - for a mask where nothing is stored;
     - for a kept secret beside another address, unless the actor is trusted;
     - for a bad plugin name, if the plugin has no setting yet;
-    - for more than MAX_PLUGINS settings, or more than MAX_TOTAL_LENGTH in all. Settings over these limits can still
-      be changed if they do not grow.
+    - for more than 5,000 secrets (agent_config.validators), more than MAX_PLUGINS settings, or more than
+      MAX_TOTAL_LENGTH in all. Settings over these limits can still be changed if they do not grow.
     """
     # Locked so that of two first settings of a plugin one is an insert and the other an update.
     lock_tenant(tenant.id)
@@ -64,6 +65,8 @@ def set_plugin(
     row, shown = of_scope.get(scope), of_scope.get(scope, of_scope.get(""))
     check_revision(row, expected)
     before, config_before = (None, None) if row is None else (PLUGIN_FIELDS.audit_state(row), row.config)
+    if validators.has_too_many_secrets([config], {} if shown is None else shown.config):
+        raise Invalid({"config": [_("the config may have at most 5,000 secrets")]})
     config = _sealed(config, {} if shown is None else shown.config, may_move_secrets=actor.is_trusted)
     check_secrets(actor, tenant.id, config, {} if shown is None else shown.config)
     _check_room(settings.filter(agent_scope=scope).exclude(plugin_name=plugin_name), config_before, config)
@@ -89,7 +92,7 @@ def _check_room(others: QuerySet[PluginSetting], before: dict[str, Any] | None, 
     length = _length(config)
     grows = before is None or length > _length(before)
     if grows and (found["length"] or 0) + length > MAX_TOTAL_LENGTH:
-        raise Invalid({"config": [_("All plugin settings together may have at most 1 MiB of JSON")]})
+        raise Invalid({"config": [_TOO_LONG]})
 
 
 def _length(config: dict[str, Any]) -> int:
@@ -97,13 +100,18 @@ def _length(config: dict[str, Any]) -> int:
 
 
 @transactional
-def add_plugins(*, actor: Actor, agent: Agent, settings: Iterable[Mapping[str, Any]]) -> None:
+def add_plugins(*, actor: Actor, agent: Agent, settings: Sequence[Mapping[str, Any]]) -> None:
     """Store the settings of a new agent as `set_plugin` would, in few statements.
 
-    Raise Invalid, whose paths begin with `plugins.` and the setting's number.
+    Raise Invalid for more than 5,000 secrets (agent_config.validators), or MAX_TOTAL_LENGTH, together. The paths of
+    other errors begin with `plugins.` and the setting's number.
     """
     rows = PluginSetting.objects.in_tenants([agent.tenant_id])
+    if validators.has_too_many_secrets([each["config"] for each in settings], {}):
+        raise Invalid({"plugins": [_("The plugin settings of a file may have at most 5,000 secrets together")]})
     new = [_new_setting(agent, number, setting) for number, setting in enumerate(settings)]
+    if sum(_length(row.config) for row in new) > MAX_TOTAL_LENGTH:
+        raise Invalid({"plugins": [_TOO_LONG]})
     for row in new:
         check_secrets(actor, agent.tenant_id, row.config, {})
     rows.bulk_create(new, batch_size=500)

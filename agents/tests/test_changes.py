@@ -11,10 +11,12 @@ from django.utils import timezone
 from time_machine import travel
 
 from agents.change_feed import Cursor
+from agents.models import Agent
+from agents.services import templates
 from core import change_feed, epoch
 from core.models import Epoch, FeedEntry
 from tests.support.client import SurfaceClient
-from tests.support.people import Person, make_agent
+from tests.support.people import OPERATOR, Person, make_agent
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v2/config-changes"
@@ -223,7 +225,19 @@ class TestPages:
 
 
 class TestCursors:
-    @pytest.mark.parametrize("cursor", ["", "x", "1-", "-1", "1-2-", "1-2- ", "9" * 19, "1;2", "１"])
+    def test_cursor_at_an_imported_agent_of_any_id_is_taken(self, follower: Follower, alice: Person) -> None:
+        template = templates.create_template(actor=OPERATOR, tenant=None, name="shared")
+        names = ["-abc", "my bot", "zzz"]
+        for name in names:
+            Agent.unscoped.create(
+                id=name, tenant=alice.tenant, name=name, name_folded=name, template=template, config_version=1
+            )
+        follower.news()
+        templates.update_template(actor=OPERATOR, template=template, changes={"config": {"x": 1}})
+
+        assert sorted(ids(follower.news(limit=1))) == sorted(names)
+
+    @pytest.mark.parametrize("cursor", ["", "x", "1-", "-1", "1-2-", "9" * 19, "1;2", "１"])
     def test_malformed_cursor_is_refused(self, internal: SurfaceClient, cursor: str) -> None:
         response = internal.get(PATH, {"after": cursor})
 

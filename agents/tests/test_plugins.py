@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from agent_config import validators
 from agent_config.document import MASK
 from agent_config.secrets import opened
 from agents.models import Agent, PluginSetting
+from agents.services import plugins
 from core.models import AuditEntry
 from tests.support.api import VERSIONS, ApiClient
 from tests.support.client import SurfaceClient
@@ -300,3 +302,34 @@ class TestRoom:
         for length, status in ((500_000, 200), (500_000, 200), (500_001, 400), (1, 200)):
             body = {"plugin_name": "a", "enabled": True, "config": {"text": "x" * length}}
             assert alice.client.send("POST", path, body).status_code == status, length
+
+
+@pytest.mark.embedded
+def test_secrets_of_a_setting_are_limited(api: PluginApi, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validators, "MAX_SECRETS", 2)
+
+    assert api.set(agent, "dice", config={"a_token": "x", "b_token": "x", "sides": 6}).status_code == 200
+    refused = api.set(agent, "dice", config={"a_token": "x", "b_token": "x", "c_token": "x"})
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["config"])
+
+    monkeypatch.setattr(validators, "MAX_SECRETS", 1)
+    assert api.set(agent, "dice", config={"a_token": "y", "b_token": "x"}).status_code == 200, "it does not grow"
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    ("config", "is_taken"),
+    [({"a_token": "x"}, True), ({"a_token": "x", "b_token": "x"}, False), ({"text": "x" * 600}, False)],
+)
+def test_settings_of_an_import_are_limited_together(
+    alice: Person, monkeypatch: pytest.MonkeyPatch, config: dict[str, str], is_taken: bool
+) -> None:
+    monkeypatch.setattr(validators, "MAX_SECRETS", 3)
+    monkeypatch.setattr(plugins, "MAX_TOTAL_LENGTH", 1000)
+    document = [{"plugin_name": name, "enabled": True, "config": config} for name in ("dice", "clock")]
+
+    imported = alice.client.send("POST", "/api/v1/agents/import", {"maim_export": 1, "name": "x", "plugins": document})
+
+    assert imported.status_code == (200 if is_taken else 400)
+    if not is_taken:
+        assert list(imported.json()["errors"]) == ["plugins"]

@@ -129,6 +129,13 @@ class Importer(ABC, Generic[S, T]):
     def save(self, *, actor: Actor, new: Sequence[SourceObject[T]], changed: Sequence[ChangedObject[S, T]]) -> None:
         """Insert and update rows. The caller opens the transaction."""
 
+    def import_uses(self, unchanged: Sequence[SourceObject[T]], *, apply: bool) -> int:
+        """Store uses that the old system has counted of objects that it has not changed, and return of how many.
+
+        Uses are no change for which what was changed in maim would be overwritten.
+        """
+        return 0
+
     @abstractmethod
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         """Remove objects that the old system has deleted, if maim still has them."""

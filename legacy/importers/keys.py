@@ -12,6 +12,7 @@ from apikeys.errors import BadPermissions
 from apikeys.keyformat import MalformedKey
 from apikeys.models import ApiKey, KeyStatus
 from core.actor import Actor
+from core.db import RowUpdate
 from legacy import names
 from legacy.importers.base import ChangedObject, Importer, SourceObject, chunked, differing_fields, placeholders
 from legacy.importers.fields import check_id, read_json, read_status, read_text, read_time
@@ -92,6 +93,17 @@ class KeyImporter(Importer[ApiKey, ImportedKey]):
             renewed={one.existing.pk for one in changed if one.has_new_secret},
         )
 
+    def import_uses(self, unchanged: Sequence[SourceObject[ImportedKey]], *, apply: bool) -> int:
+        stored = ApiKey.unscoped.in_bulk([one.object_id for one in unchanged])
+        used = [
+            RowUpdate(stored[one.object_id], one.target.key)
+            for one in unchanged
+            if one.object_id in stored and _uses_beyond(stored[one.object_id], one.target.key)
+        ]
+        if used and apply:
+            bulk_import.import_uses(used)
+        return len(used)
+
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         for key in ApiKey.unscoped.filter(pk__in=object_ids):
             apikeys.delete_key(actor=actor, key=key)
@@ -100,11 +112,7 @@ class KeyImporter(Importer[ApiKey, ImportedKey]):
         """Return the differing fields. More uses in maim are no difference, because maim has counted them."""
         key = source.target.key
         fields = ("tenant_id", "agent_id", "name", "description", "permissions", "status", "expires_at", "created_at")
-        differ = differing_fields(existing, key, fields)
-        if existing.usage_count < key.usage_count:
-            differ.append("usage_count")
-        if key.last_used_at is not None and (existing.last_used_at is None or existing.last_used_at < key.last_used_at):
-            differ.append("last_used_at")
+        differ = [*differing_fields(existing, key, fields), *_uses_beyond(existing, key)]
         if not bulk_import.has_secret(existing, source.target.secret):
             differ.append("secret")
         return differ
@@ -158,14 +166,21 @@ def _key(row: Row, notes: Notes, *, other_name: str | None) -> SourceObject[Impo
         notes.add(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
     if other_name:
         rename(key, other_name, "an older key of the tenant has this name", notes)
-    fields = (
-        "name", "agent_id", "description", "permissions", "status", "expires_at", "last_used_at", "usage_count",
-        "created_at",
-    )  # fmt: skip
+    fields = ("name", "agent_id", "description", "permissions", "status", "expires_at", "created_at")
     source_values = {field: getattr(key, field) for field in fields}
     return SourceObject(
         key.id, key.tenant_id, ImportedKey(key, secret), source_values, agent_id=key.agent_id, secret=secret
     )
+
+
+def _uses_beyond(existing: ApiKey, key: ApiKey) -> list[str]:
+    """Return the names of fields that tell of uses in the old system which maim's row does not have."""
+    fields = list[str]()
+    if existing.usage_count < key.usage_count:
+        fields.append("usage_count")
+    if key.last_used_at is not None and (existing.last_used_at is None or existing.last_used_at < key.last_used_at):
+        fields.append("last_used_at")
+    return fields
 
 
 def _permissions(row: Row, notes: Notes) -> list[str]:

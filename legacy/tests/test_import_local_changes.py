@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from accounts import services as accounts
 from accounts.models import TokenSession, User
+from accounts.operator_roles import OperatorRole
 from agents.models import Agent, AgentActivity, PluginSetting
 from apikeys import services as apikeys
 from apikeys.models import ApiKey, KeySecret
@@ -40,6 +42,38 @@ def test_change_in_maim_stays_until_the_old_system_changes_the_object(
 
     assert (unchanged.description, unchanged.config) == ("ours", {"persona": "calm", "mine": 1})
     assert (Agent.unscoped.get().description, Agent.unscoped.get().config) == ("theirs", {"persona": "calm"})
+
+
+def test_key_disabled_in_maim_stays_disabled_while_it_is_used_in_the_old_system(
+    old: OldDatabase, secret: str, tmp_path: Path
+) -> None:
+    import_from(old, tmp_path)
+    apikeys.disable_key(actor=OPERATOR, key=ApiKey.unscoped.get())
+    before = AuditEntry.objects.count()
+
+    old.update("api_keys", KEY_ID, usage_count=60, last_used_at="2026-11-30 12:00:00")
+    assert import_from(old, tmp_path, "--apply").outcome.status == 0
+
+    key = ApiKey.unscoped.get()
+    assert (key.status, verdict(secret)) == ("disabled", "AUTH_004")
+    assert (key.usage_count, key.last_used_at) == (60, datetime(2026, 11, 30, 12, tzinfo=UTC))
+    assert AuditEntry.objects.count() == before, "uses are no change"
+    old.update("api_keys", KEY_ID, usage_count=5, description="theirs")
+    import_from(old, tmp_path)
+    key = ApiKey.unscoped.get()
+    assert (key.status, key.description, key.usage_count) == ("active", "theirs", 60)
+
+
+def test_last_active_admin_stays_active(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    import_from(old, tmp_path)
+    accounts.set_operator_role(actor=OPERATOR, user_id=USER_ID, role=OperatorRole.ADMIN)
+    User.objects.exclude(pk=USER_ID).update(is_active=False)
+    old.update("users", USER_ID, is_active=0)
+
+    refused = verify(old, "--apply")
+
+    assert (refused.status, User.objects.get(pk=USER_ID).is_active) == (1, True)
+    assert "No admin would be active without alice" in refused.err
 
 
 def test_password_rehashed_at_sign_in_is_kept(old: OldDatabase, secret: str, tmp_path: Path) -> None:
@@ -124,7 +158,7 @@ def test_object_deleted_in_maim_stays_deleted(old: OldDatabase, secret: str, tmp
     SurfaceClient(INTERNAL).send("DELETE", f"/api/v2/api-keys/{KEY_ID}")
 
     unchanged = import_from(old, tmp_path)
-    old.update("api_keys", KEY_ID, usage_count=6)
+    old.update("api_keys", KEY_ID, description="theirs")
     changed = import_from(old, tmp_path)
 
     assert unchanged.counts("keys") == {"read": 1, "unchanged": 1}

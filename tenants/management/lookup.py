@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from django.core.management.base import CommandError
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from accounts.models import User
 from core.actor import Actor
@@ -33,25 +33,33 @@ class TenantLookup:
 
     def tenant(self, text: str) -> Tenant:
         """Return the tenant with this id or name, or whose owner has this e-mail address. Raise CommandError."""
-        rows = tenants_for(self._actor)
-        found = rows.filter(pk=text) or rows.filter(is_called(text))
-        if not found and "@" in text:
-            found = rows.filter(owner__email_folded=fold(text))
+        found = self._tenants(text)
         return self._get_only(found, "tenant", text, ["ID", "NAME", "STATUS"], lambda row: [row.id, row, row.status])
 
     def user(self, text: str) -> User:
         """Return the user with this id, name or e-mail address. Raise CommandError."""
-        rows = User.objects.order_by("pk")
-        found = rows.filter(pk=text) or rows.filter(username_folded=fold(text)) or rows.filter(email_folded=fold(text))
+        found = self._users(text)
         return self._get_only(found, "user", text, ["ID", "NAME", "E-MAIL"], lambda row: [row.id, row, row.email])
 
     def tenant_id(self, text: str) -> str:
         """Return the id of a tenant, also of one that was deleted. Raise CommandError for an unknown name."""
-        return text if text.startswith("tenant_") else self.tenant(text).id
+        is_gone = text.startswith("tenant_") and not self._tenants(text)
+        return text if is_gone else self.tenant(text).id
 
     def user_id(self, text: str) -> str:
         """Return the id of a user, also of one that was deleted. Raise CommandError for an unknown name."""
-        return text if text.startswith("user_") else self.user(text).id
+        is_gone = text.startswith("user_") and not self._users(text)
+        return text if is_gone else self.user(text).id
+
+    def _tenants(self, text: str) -> QuerySet[Tenant]:
+        rows = tenants_for(self._actor)
+        found = rows.filter(pk=text) or rows.filter(is_called(text))
+        return rows.filter(owner__email_folded=fold(text)) if not found and "@" in text else found
+
+    @staticmethod
+    def _users(text: str) -> QuerySet[User]:
+        rows = User.objects.order_by("pk")
+        return rows.filter(pk=text) or rows.filter(username_folded=fold(text)) or rows.filter(email_folded=fold(text))
 
     def _get_only(
         self, found: Iterable[M], kind: str, text: str, header: list[str], shown: Callable[[Any], list[Any]]

@@ -6,14 +6,15 @@ from io import StringIO
 
 import pytest
 
+from accounts import services as accounts
 from accounts.models import PersonalToken, TokenSession, User
-from core.actor import TokenScope
+from core.actor import Actor, ActorKind, TokenScope
 from core.commands.exit_codes import ExitCode
 from core.models import AuditEntry
 from tenants import services
 from tenants.models import Membership, Role
 from tests.support.commands import Outcome, Terminal, run
-from tests.support.people import PASSWORD, Person
+from tests.support.people import OPERATOR, PASSWORD, Person
 from tests.support.tables import changed_tables, tables
 
 pytestmark = pytest.mark.embedded
@@ -150,3 +151,16 @@ def test_dry_run_writes_nothing(bob: Person, arguments: list[str]) -> None:
 
     assert (outcome.status, outcome.err) == (0, "A dry run: nothing was written.\n")
     assert changed_tables(before, tables()) == set()
+
+
+@pytest.mark.django_db
+def test_audit_log_of_a_user_whose_name_looks_like_an_id() -> None:
+    user = accounts.create_user(actor=OPERATOR, username="user_6", password=None)
+    actor = Actor(kind=ActorKind.USER, id=user.pk, label=user.username)
+    accounts.update_user(actor=actor, user_id=user.pk, changes={"email": "six@example.com"})
+
+    by_name = run("audit", "list", "--user", "user_6", "--json")
+
+    assert "user.update" in by_name.out
+    assert by_name.out == run("audit", "list", "--user", user.pk, "--json").out
+    assert run("audit", "list", "--user", "user_0123456789ab").status == 0, "it may have been deleted"

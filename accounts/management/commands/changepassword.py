@@ -26,8 +26,12 @@ class Command(MaimCommand):
             user = User.objects.get_by_natural_key(options["username"])
         except User.DoesNotExist as error:
             raise CommandError(f"There is no user {options['username']!r}") from error
-        password = getpass.getpass("Password: ")
-        if password != getpass.getpass("Password again: "):
+        try:
+            password = getpass.getpass("Password: ")
+            is_repeated = password == getpass.getpass("Password again: ")
+        except EOFError as error:
+            raise CommandError("Nobody has entered a password; nothing has changed") from error
+        if not is_repeated:
             raise CommandError("The two passwords differ")
         try:
             services.set_password(actor=command_actor("changepassword"), user=user, password=password)

@@ -95,6 +95,8 @@ class Command(MaimCommand):
             raise CommandError(str(error)) from error
         except SourceError as error:
             raise CommandError(str(error)) from error
+        except BrokenPipeError:  # nobody reads the output any more (manage.py)
+            raise
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
         except IntegrityError as error:
@@ -118,8 +120,8 @@ class Command(MaimCommand):
             )
         names = [importer.name for importer in importers_for(snapshot).all]
         data = report_document(report, names, sources, started=started, is_applied=options["apply"])
-        self.stdout.write(report_text(report, names, is_applied=options["apply"]))
         _write(options["report"], data)
+        self.stdout.write(report_text(report, names, is_applied=options["apply"]))
 
     def _verify(self, snapshot: Snapshot, options: dict[str, Any]) -> None:
         with _progress(snapshot) as advance:
