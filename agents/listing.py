@@ -214,8 +214,11 @@ def _order(sort: str, in_one: bool) -> Sequence[str]:
 
 
 def _value(name: str, sent: str) -> str:
-    """Return a filter's value as a parameter of the SQL."""
-    return f"%{connection.ops.prep_for_like_query(fold_name(sent))}%" if name == "q" else sent
+    """Return a filter's value as a parameter of the SQL. A text without a visible character is part of no name."""
+    if name != "q":
+        return sent
+    part = fold_name(sent)
+    return f"%{connection.ops.prep_for_like_query(part)}%" if part else ""
 
 
 def _convert(row: Sequence[Any]) -> ListedAgent:

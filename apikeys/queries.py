@@ -42,7 +42,9 @@ def filter_keys(
     if agent_id is not None:
         rows = rows.filter(agent_id=agent_id)
     if q is not None:
-        rows = rows.filter(Q(name_folded__contains=fold_name(q)) | Q(pk=q) | has_masked_secret(q))
+        part = fold_name(q)  # empty without a visible character, which is part of no name
+        has_name = Q(name_folded__contains=part) if part else Q(name_folded="")
+        rows = rows.filter(has_name | Q(pk=q) | has_masked_secret(q))
     if status is not None:
         rows = rows.filter(_has_status(KeyStatus(status)))
     if expires_within_days is not None:

@@ -164,6 +164,7 @@ class TestScoping:
     def test_no_filter_reaches_into_another_tenant(self, alice: Person, charlie: Person) -> None:
         assert everything(charlie, tenant_id=alice.tenant.id) == []
         assert everything(charlie, q="limited") == []
+        assert everything(charlie, q="\u00ad") == [], "an invisible character"
 
     def test_former_member_sees_nothing_at_once(self, bob: Person) -> None:
         assert everything(bob)

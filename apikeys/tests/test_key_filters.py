@@ -28,6 +28,7 @@ class TestText:
 
         assert names(api, "q=PROD") == ["Production", "product"]
         assert names(api, "q=%25") == []
+        assert names(api, "q=%C2%AD") == [], "an invisible character"
 
     def test_or_the_whole_id(self, api: KeyApi) -> None:
         keys = {name: api.create(name) for name in ("one", "two")}
