@@ -506,6 +506,7 @@ CHANGES = [
             "key_notices": True,
         },
         after=None,
+        also=("membership.remove",),
         in_tenant=False,
         by="bob",
     ),

@@ -145,13 +145,14 @@ def delete_user(*, actor: Actor, user_id: str) -> None:
     user = lock_user(user_id)
     if user.is_active:
         check_not_last_admin(user)
-    before = USER_FIELDS.audit_state(user)
+    audit.record(
+        actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=USER_FIELDS.audit_state(user)
+    )
     leave_tenants: Callable[[Actor, User], None] = import_string(settings.USER_DEPARTURE)
     leave_tenants(actor, user)
     end_tokens(actor, user.personal_tokens.all())
     user.delete()
     notify(QueuedMail.Kind.ACCOUNT_CLOSED, actor=actor, user=user, to=user.email)
-    audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
 
 
 def check_not_last_admin(locked: User) -> None:

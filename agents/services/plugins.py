@@ -107,7 +107,7 @@ def add_plugins(*, actor: Actor, agent: Agent, settings: Sequence[Mapping[str, A
     other errors begin with `plugins.` and the setting's number.
     """
     rows = PluginSetting.objects.in_tenants([agent.tenant_id])
-    if validators.has_too_many_secrets([each["config"] for each in settings], {}):
+    if validators.has_too_many_secrets([each.get("config", {}) for each in settings], {}):
         raise Invalid({"plugins": [_("The plugin settings of a file may have at most 5,000 secrets together")]})
     new = [_new_setting(agent, number, setting) for number, setting in enumerate(settings)]
     if sum(_length(row.config) for row in new) > MAX_TOTAL_LENGTH:
