@@ -97,7 +97,7 @@ class MariaDB:
         if owner:
             shutil.chown(self.directory, *owner)
             shutil.chown(data, *owner)
-        subprocess.run(
+        installed = subprocess.run(
             [
                 *self._as_owner(),
                 "mariadb-install-db",
@@ -107,10 +107,12 @@ class MariaDB:
                 "--skip-test-db",
                 "--skip-name-resolve",
             ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
+        assert installed.returncode == 0, installed.stdout
 
     def copy(self, directory: Path, *options: str) -> MariaDB:
         """Return another server with a copy of this one's data directory, before this one is started."""
